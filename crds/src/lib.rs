@@ -1,1 +1,17 @@
-//! The Run API.
+//! The Run API: `runs.marmotdata.io/v1alpha1`, kind `Run` (R1–R6).
+//!
+//! [`Run`] is what users write and the operator answers; [`crd`] is its CustomResourceDefinition, committed as
+//! `crds/runs.yaml` and tested for drift.
+
+mod names;
+mod raw;
+#[allow(unreachable_pub, reason = "the derive puts Run beside RunSpec, and both are exported")]
+mod run;
+mod schema;
+mod status;
+
+pub use names::*;
+pub use raw::RawJson;
+pub use run::{ConcurrencyPolicy, ImagePullPolicy, Run, RunSpec};
+pub use schema::{crd, crd_yaml};
+pub use status::{ActiveJob, Claim, OneShot, Outcome, Phase, RunKind, RunResult, RunStatus, ScheduleInForce, SkippedTicks};

@@ -1,0 +1,89 @@
+//! Claims: written permission to create one Job (R32–R34).
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::observation::Process;
+use crate::state::RunKind;
+
+/// A create is sent only within this time of its tick or of its claim, whichever is later (R33).
+pub const CREATE_WINDOW: SignedDuration = SignedDuration::from_secs(5);
+/// Time-out of one create (R33).
+pub const CREATE_TIMEOUT: SignedDuration = SignedDuration::from_secs(5);
+/// No Job is deleted before this time has passed since its claim was settled: until then a create of its name may
+/// still be on its way (R33). Longer than window, time-out and the largest clock step a node is expected to make.
+pub const PRUNE_FLOOR: SignedDuration = SignedDuration::from_secs(45);
+
+/// Permission to create the Job it is filed under. It is no debt: it is judged again before the create (R33).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What the Job will run.
+    pub kind: RunKind,
+    /// The tick, for scheduled runs.
+    pub tick: Option<Timestamp>,
+    /// The trigger's number, for trigger runs.
+    pub number: Option<i64>,
+    /// 1 for the first holder; each take-over by another process adds one.
+    pub attempt: i32,
+    /// The process that may create.
+    pub holder: String,
+    /// When the claim was made or renewed.
+    pub claimed_at: Timestamp,
+}
+
+impl Claim {
+    /// The first claim for a Job.
+    #[must_use]
+    pub fn new(kind: RunKind, holder: &str, now: Timestamp) -> Self {
+        Self { kind, tick: None, number: None, attempt: 1, holder: holder.to_owned(), claimed_at: now }
+    }
+
+    /// The instant the window for its create opens: the tick, or the claim itself if that came later.
+    #[must_use]
+    pub fn opens_at(&self) -> Timestamp {
+        self.tick.map_or(self.claimed_at, |tick| tick.max(self.claimed_at))
+    }
+
+    /// A create may be sent until then (R33).
+    #[must_use]
+    pub fn closes_at(&self) -> Timestamp {
+        self.opens_at().saturating_add(CREATE_WINDOW).unwrap_or(Timestamp::MAX)
+    }
+
+    /// After this instant no create sent under this claim, by whichever process, can still be answered: a live GET
+    /// then tells the truth about the Job (R33).
+    #[must_use]
+    pub fn doubt_ends_at(&self) -> Timestamp {
+        self.closes_at().saturating_add(CREATE_TIMEOUT).unwrap_or(Timestamp::MAX)
+    }
+
+    /// No create was ever sent under this claim: only this process has held it, and it has sent none.
+    #[must_use]
+    pub fn is_unsent(&self, job: &str, process: &Process, now: Timestamp) -> bool {
+        let ahead = self.tick.is_some_and(|tick| now < tick);
+        ahead || (self.attempt == 1 && self.holder == process.holder && !process.in_doubt.contains_key(job))
+    }
+
+    /// This process may create now, without renewing the claim first.
+    #[must_use]
+    pub fn allows_create(&self, job: &str, process: &Process, now: Timestamp) -> bool {
+        self.holder == process.holder
+            && !self.is_in_doubt(job, process)
+            && self.tick.is_none_or(|tick| tick <= now)
+            && now < self.closes_at()
+    }
+
+    /// The claim renewed for this process (R33). The attempt grows whenever a create may have been sent before, so that
+    /// the first attempt of a holder is known to be unsent, and so that every renewal changes the record: a write that
+    /// changes nothing would not move the resourceVersion.
+    #[must_use]
+    pub fn renewed(&self, job: &str, process: &Process, now: Timestamp) -> Self {
+        let untouched = self.holder == process.holder && !self.is_in_doubt(job, process) && self.claimed_at != now;
+        let attempt = if untouched { self.attempt } else { self.attempt.saturating_add(1) };
+        Self { attempt, holder: process.holder.clone(), claimed_at: now, ..self.clone() }
+    }
+
+    /// This process sent a create under this very attempt and does not know what became of it.
+    fn is_in_doubt(&self, job: &str, process: &Process) -> bool {
+        process.in_doubt.get(job).is_some_and(|attempt| *attempt >= self.attempt)
+    }
+}

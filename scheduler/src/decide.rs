@@ -1,0 +1,160 @@
+//! The one decision: what to do about a Run, given what was seen of it and the time.
+//!
+//! `decide` is total, synchronous and deterministic. It works on a copy of the Run's recorded [`State`] in a fixed order:
+//! what the Jobs tell ([`jobs`]), what changed in the schedule ([`in_force`]), which runs are due ([`scheduled`],
+//! [`oneshot`], [`trigger`]), which claims may create now ([`start`]), which Jobs are superfluous ([`history`]), and
+//! what to tell users ([`status`]). What comes out is at most one step of the start protocol: a create is decided alone
+//! and only under a claim that is recorded already, a changed state is written before anything that depends on it.
+
+mod history;
+mod in_force;
+mod jobs;
+mod oneshot;
+mod scheduled;
+mod start;
+mod status;
+mod trigger;
+
+use jiff::Timestamp;
+
+use crate::claim::Claim;
+use crate::decision::{Decision, Effect, JobOrder, News, Record};
+use crate::observation::Observation;
+use crate::state::{RunKind, SkipReason, Skipped, State};
+
+/// What to do about the Run now, and when to look again.
+#[must_use]
+pub fn decide(observation: &Observation, now: Timestamp) -> Decision {
+    let mut look = Look::new(observation, now);
+    jobs::settle(&mut look);
+    jobs::finish(&mut look);
+    in_force::notice_changes(&mut look);
+    if !observation.run.deleting {
+        scheduled::plan(&mut look);
+        oneshot::plan(&mut look);
+        trigger::plan(&mut look);
+    }
+    start::judge(&mut look);
+    history::prune(&mut look);
+    look.conclude()
+}
+
+/// One look at a Run: the observation, and the decision as it grows.
+struct Look<'a> {
+    obs: &'a Observation,
+    now: Timestamp,
+    /// `now` as it is written: whole seconds, as the API server stores them.
+    stamp: Timestamp,
+    state: State,
+    news: Vec<News>,
+    creates: Vec<JobOrder>,
+    /// Effects that follow the record.
+    then: Vec<Effect>,
+    wake: Option<Timestamp>,
+    /// The newest tick that is due, dealt with or not.
+    due: Option<Timestamp>,
+    /// The next tick.
+    next: Option<Timestamp>,
+    /// A trigger waits for the active run.
+    trigger_queued: bool,
+}
+
+impl<'a> Look<'a> {
+    fn new(obs: &'a Observation, now: Timestamp) -> Self {
+        let stamp = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        Self {
+            obs,
+            now,
+            stamp,
+            state: obs.state.clone(),
+            news: Vec::new(),
+            creates: Vec::new(),
+            then: Vec::new(),
+            wake: None,
+            due: None,
+            next: None,
+            trigger_queued: false,
+        }
+    }
+
+    /// Asks for another look at `at`, or earlier.
+    fn wake_at(&mut self, at: Timestamp) {
+        if at > self.now {
+            self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+        }
+    }
+
+    /// Ticks up to this instant are none of our business any more (R13).
+    fn floor(&self) -> Timestamp {
+        let since = self.state.in_force.as_ref().map(|in_force| in_force.since);
+        [self.state.mark, since].into_iter().flatten().fold(self.obs.run.created_at, Timestamp::max)
+    }
+
+    /// Notes ticks that are not run, in the ledger and in the news (R16).
+    fn skip(&mut self, skipped: Skipped) {
+        if skipped.count > 0 {
+            self.state.skip(&skipped);
+            self.news.push(News::Skipped(skipped));
+        }
+    }
+
+    /// Drops a claim whose create is known not to have happened.
+    fn drop_claim(&mut self, job: &str, reason: Option<SkipReason>) {
+        let tick = self.state.claims.remove(job).and_then(|claim| claim.tick);
+        if let (Some(tick), Some(reason)) = (tick, reason) {
+            self.skip(Skipped { reason, count: 1, from: tick, to: tick });
+        }
+    }
+
+    /// Jobs of unfinished runs: settled ones not known to be over, and those just made (R33). A teardown is none.
+    fn unfinished(&self) -> impl Iterator<Item = &str> {
+        let settled = self.state.active_jobs.iter().filter(|job| !job.finished).map(|job| job.name.as_str());
+        let claimed = self.obs.jobs.iter().filter(|job| job.finished.is_none() && job.kind != RunKind::Teardown);
+        let claimed = claimed.map(|job| job.name.as_str()).filter(|name| self.state.claims.contains_key(*name));
+        settled.chain(claimed)
+    }
+
+    /// A claim other than `job` that is open, or may have led to a Job, and comes before it. Claims are judged in this
+    /// order, so of two that meet only the later one sees the other.
+    fn open_claim_before(&self, job: &str, opens_at: Timestamp) -> bool {
+        self.state
+            .claims
+            .iter()
+            .any(|(name, claim)| claim.opens_at() <= self.now && (claim.opens_at(), name.as_str()) < (opens_at, job))
+    }
+
+    /// Something of this Run runs, or is about to, as seen by the claim `job`.
+    fn is_busy_for(&self, job: &str, opens_at: Timestamp) -> bool {
+        self.unfinished().any(|name| name != job) || self.open_claim_before(job, opens_at)
+    }
+
+    /// Something of this Run runs, or is about to.
+    fn is_busy(&self) -> bool {
+        self.unfinished().next().is_some() || self.open_claim_before("", Timestamp::MAX)
+    }
+
+    fn claim(&mut self, job: String, claim: Claim) {
+        self.state.claims.insert(job, claim);
+    }
+
+    /// The effects in their order. Creates go alone: they wait for nothing, and what they change is seen at the next
+    /// look, which follows at once.
+    fn conclude(mut self) -> Decision {
+        if !self.creates.is_empty() {
+            let effects = self.creates.drain(..).map(Effect::CreateJob).collect();
+            return Decision { effects, wake: self.wake };
+        }
+        jobs::forget(&mut self);
+        let report = status::report(&self);
+        status::tell(&mut self, &report);
+        let mut effects = Vec::new();
+        if start::needs_config(&self) {
+            effects.push(Effect::EnsureConfig);
+        }
+        if self.state != self.obs.state || report != self.obs.report {
+            effects.push(Effect::Record(Box::new(Record { state: self.state, report, news: self.news })));
+        }
+        effects.append(&mut self.then);
+        Decision { effects, wake: self.wake }
+    }
+}

@@ -1,0 +1,135 @@
+//! What users read: phase, counts and conditions (R4, R5), and the news in their changes.
+
+use super::Look;
+use crate::decision::News;
+use crate::names;
+use crate::observation::Problem;
+use crate::report::{Condition, ConditionKind, Phase, Report};
+use crate::state::{Outcome, RunResult};
+
+/// The derived part of `status` for the state as decided.
+pub(super) fn report(look: &Look<'_>) -> Report {
+    let active = i32::try_from(look.unfinished().count()).unwrap_or(i32::MAX);
+    let problem = problem(look);
+    Report {
+        observed_generation: look.obs.run.generation,
+        phase: phase(look, active),
+        active,
+        next: look.next.filter(|_| problem.is_none()),
+        conditions: vec![
+            ready(look, problem.as_ref()),
+            reconciling(look),
+            stalled(problem.as_ref()),
+            last_run_succeeded(look.state.last_result.as_ref()),
+        ],
+    }
+}
+
+/// Adds to the news what changed in the conditions and needs somebody's attention.
+pub(super) fn tell(look: &mut Look<'_>, report: &Report) {
+    let old = &look.obs.report;
+    let (was, is) = (old.condition(ConditionKind::Ready), report.condition(ConditionKind::Ready));
+    if let Some(is) = is.filter(|is| is.status == Some(false) && Some(*is) != was) {
+        look.news.push(News::Problem { reason: is.reason.clone(), message: is.message.clone() });
+    }
+    let reason = |report: &Report, kind| report.condition(kind).map(|condition| condition.reason.clone());
+    let changed = |kind, word: &str| {
+        let now = reason(report, kind);
+        now.as_deref() == Some(word) && now != reason(old, kind)
+    };
+    if changed(ConditionKind::Reconciling, "TriggerQueued") {
+        look.news.push(News::TriggerQueued);
+    }
+    if changed(ConditionKind::Reconciling, "InvalidTrigger") {
+        look.news.push(News::InvalidTrigger { value: look.obs.run.trigger.clone().unwrap_or_default() });
+    }
+}
+
+fn phase(look: &Look<'_>, active: i32) -> Phase {
+    let scheduled = look.obs.spec.schedule.is_some();
+    let last = look.state.last_result.as_ref().map(|result| result.outcome == Outcome::Succeeded);
+    match last {
+        _ if scheduled && look.obs.spec.suspend => Phase::Suspended,
+        _ if active > 0 => Phase::Running,
+        Some(false) => Phase::Failed,
+        _ if scheduled => Phase::Scheduled,
+        Some(true) => Phase::Succeeded,
+        None => Phase::Idle,
+    }
+}
+
+/// What keeps the Run from starting anything, the most telling first.
+fn problem(look: &Look<'_>) -> Option<Problem> {
+    let spec = &look.obs.spec;
+    let schedule = spec.schedule.as_ref();
+    let unparsable = schedule.and_then(|schedule| schedule.parsed.as_ref().err().cloned());
+    let never = schedule.and_then(|schedule| schedule.parsed.as_ref().ok().filter(|parsed| parsed.never_fires()));
+    let never = never.map(|_| Problem {
+        reason: "NeverFires".to_owned(),
+        message: "spec.schedule names a date that does not exist: it will never run".to_owned(),
+    });
+    let config = look.obs.process.refused.get(names::CONFIG).map(|refusal| Problem {
+        reason: "NameConflict".to_owned(),
+        message: refusal.message.clone(),
+    });
+    let refused = look.obs.process.refused.iter().find(|(job, _)| look.state.claims.contains_key(*job));
+    let refused = refused.map(|(job, refusal)| Problem {
+        reason: "FailedCreate".to_owned(),
+        message: format!("Job {job} was refused: {}", refusal.message),
+    });
+    spec.problem.clone().or(unparsable).or(never).or(config).or(refused)
+}
+
+fn ready(look: &Look<'_>, problem: Option<&Problem>) -> Condition {
+    let ready = ConditionKind::Ready;
+    let spec = &look.obs.spec;
+    match problem {
+        _ if look.obs.run.deleting => Condition::new(ready, false, "Deleting", "the Run is being deleted"),
+        Some(problem) => Condition::new(ready, false, &problem.reason, &problem.message),
+        None if spec.schedule.is_none() => Condition::new(ready, true, "Accepted", "runs once for each change"),
+        None if spec.suspend => Condition::new(ready, true, "Suspended", "suspended: no tick runs, triggers do"),
+        None => Condition::new(ready, true, "Scheduled", "the schedule is armed"),
+    }
+}
+
+fn reconciling(look: &Look<'_>) -> Condition {
+    let kind = ConditionKind::Reconciling;
+    if look.trigger_queued {
+        return Condition::new(kind, true, "TriggerQueued", "the trigger waits for the active run to end");
+    }
+    match look.obs.run.trigger.as_deref() {
+        Some(value) if value != "true" => Condition::new(
+            kind,
+            false,
+            "InvalidTrigger",
+            format!("annotation runs.marmotdata.io/trigger is {value:?}: set it to \"true\" to start a run"),
+        ),
+        _ => Condition::new(kind, false, "UpToDate", "nothing is in progress but runs"),
+    }
+}
+
+/// Problems that only an edit mends are stalls; a refused Job is tried again.
+fn stalled(problem: Option<&Problem>) -> Condition {
+    match problem.filter(|problem| !matches!(problem.reason.as_str(), "FailedCreate" | "NoMarmot")) {
+        Some(problem) => Condition::new(ConditionKind::Stalled, true, &problem.reason, &problem.message),
+        None => Condition::new(ConditionKind::Stalled, false, "UpToDate", "nothing stands in the way"),
+    }
+}
+
+fn last_run_succeeded(last: Option<&RunResult>) -> Condition {
+    let kind = ConditionKind::LastRunSucceeded;
+    let Some(last) = last else { return Condition::new(kind, None, "NoRunYet", "no run has finished yet") };
+    let succeeded = last.outcome == Outcome::Succeeded;
+    let reason = match last.outcome {
+        Outcome::Succeeded => "Succeeded",
+        Outcome::Partial => "Partial",
+        Outcome::Failed => "Failed",
+        Outcome::Killed => "Killed",
+    };
+    let mut message = format!("Job {}", last.job);
+    for part in [last.reason.as_deref(), last.message.as_deref()].into_iter().flatten() {
+        message.push_str(": ");
+        message.push_str(part);
+    }
+    Condition::new(kind, succeeded, reason, message)
+}

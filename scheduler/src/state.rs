@@ -1,0 +1,216 @@
+//! The operator's own record of a Run, kept in its `status`: the memory of the start protocol (section F).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::claim::Claim;
+
+/// How many entries the ledger of ticks not run keeps (R4).
+pub const LEDGER_LEN: usize = 10;
+
+/// Everything the operator remembers about a Run. Written by compare-and-swap on the Run's `resourceVersion` only.
+/// All times are whole seconds, as the API server stores them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// High-water mark, `lastScheduleTime`: every tick at or before it has been dealt with (R12).
+    pub mark: Option<Timestamp>,
+    /// The schedule the ticks are computed from, and since when (R13).
+    pub in_force: Option<InForce>,
+    /// Permissions to create a Job, by its name (R32).
+    pub claims: BTreeMap<String, Claim>,
+    /// Jobs that were made and settled.
+    pub active_jobs: Vec<ActiveJob>,
+    /// The newest spec a one-shot run was started for (R26).
+    pub one_shot: Option<OneShot>,
+    /// Running count of triggers; names the next trigger Job (R9).
+    pub trigger_count: i64,
+    /// Ticks not run, newest last, at most [`LEDGER_LEN`] entries (R16).
+    pub ledger: Vec<Skipped>,
+    /// Start of the newest run of any kind.
+    pub last_run: Option<Timestamp>,
+    /// End of the newest run that succeeded.
+    pub last_success: Option<Timestamp>,
+    /// End of the newest run that did not.
+    pub last_failure: Option<Timestamp>,
+    /// Failures since the last success.
+    pub consecutive_failures: i32,
+    /// The newest finished run.
+    pub last_result: Option<RunResult>,
+}
+
+/// The schedule in force: a change of any part is noticed by comparing it with the spec (R13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// `spec.schedule`; `None` for a one-shot Run.
+    pub expression: Option<String>,
+    /// `spec.timeZone`; empty when unset.
+    pub zone: String,
+    /// `spec.suspend`.
+    pub suspend: bool,
+    /// When the operator saw this combination first.
+    pub since: Timestamp,
+}
+
+/// A settled Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveJob {
+    /// Name of the Job.
+    pub name: String,
+    /// UID of the Job.
+    pub uid: String,
+    /// What it runs.
+    pub kind: RunKind,
+    /// When its claim was settled: the prune floor counts from here (R33).
+    pub settled_at: Timestamp,
+    /// It has ended and its outcome is recorded. The entry stays until the prune floor has passed, and then goes with
+    /// the next write.
+    pub finished: bool,
+}
+
+/// The spec a one-shot Run last ran (R26).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneShot {
+    /// Hash of the spec.
+    pub hash: String,
+    /// Generation that named the Job.
+    pub generation: i64,
+}
+
+/// What made a run start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RunKind {
+    /// A tick of the schedule.
+    Scheduled,
+    /// A Run without schedule.
+    OneShot,
+    /// The trigger annotation.
+    Trigger,
+    /// Deletion of the Run.
+    Teardown,
+}
+
+/// How a run ended (R36).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of it arrived.
+    Succeeded,
+    /// It finished, but assets or a completion were lost. Counts as failed.
+    Partial,
+    /// It failed.
+    Failed,
+    /// It was stopped: deleted, replaced, killed or over its deadline.
+    Killed,
+}
+
+/// The newest finished run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunResult {
+    /// Name of its Job.
+    pub job: String,
+    /// What made it start.
+    pub kind: RunKind,
+    /// When its Job was created.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Stable reason.
+    pub reason: Option<String>,
+    /// In words.
+    pub message: Option<String>,
+}
+
+/// A ledger entry: ticks that were not run (R16).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Why.
+    pub reason: SkipReason,
+    /// How many ticks.
+    pub count: u64,
+    /// The first of them.
+    pub from: Timestamp,
+    /// The last of them.
+    pub to: Timestamp,
+}
+
+/// Why a tick was not run (R16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SkipReason {
+    /// No operator dealt with it in time, and a later tick came due.
+    Missed,
+    /// It was found after `startingDeadlineSeconds`.
+    TooLate,
+    /// It passed while the Run was suspended.
+    Suspended,
+    /// `concurrencyPolicy: Forbid` and a run was unfinished.
+    ConcurrencyForbidden,
+    /// `concurrencyPolicy: Replace`, and a newer tick came due while it waited.
+    Superseded,
+    /// Its Job's name was taken.
+    NameConflict,
+    /// Admission refused the Job until the next tick came due.
+    Rejected,
+    /// The Run could not start anything (R41).
+    Invalid,
+    /// Nobody knows where Marmot is.
+    NoMarmot,
+}
+
+impl SkipReason {
+    /// The reason as it stands in `status`, events and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missed => "Missed",
+            Self::TooLate => "TooLate",
+            Self::Suspended => "Suspended",
+            Self::ConcurrencyForbidden => "ConcurrencyForbidden",
+            Self::Superseded => "Superseded",
+            Self::NameConflict => "NameConflict",
+            Self::Rejected => "Rejected",
+            Self::Invalid => "Invalid",
+            Self::NoMarmot => "NoMarmot",
+        }
+    }
+
+    /// The reason written as `text`, if it is one of ours.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [
+            Self::Missed,
+            Self::TooLate,
+            Self::Suspended,
+            Self::ConcurrencyForbidden,
+            Self::Superseded,
+            Self::NameConflict,
+            Self::Rejected,
+            Self::Invalid,
+            Self::NoMarmot,
+        ]
+        .into_iter()
+        .find(|reason| reason.as_str() == text)
+    }
+}
+
+impl State {
+    /// Notes ticks that were not run and moves the mark over them (R12, R16). Entries of one reason merge while no
+    /// other tick lies between them, that is, while the mark still stands at the end of the newest entry.
+    pub fn skip(&mut self, skipped: &Skipped) {
+        if skipped.count == 0 {
+            return;
+        }
+        let adjacent = |last: &Skipped| last.reason == skipped.reason && self.mark == Some(last.to);
+        match self.ledger.last().is_some_and(adjacent).then(|| self.ledger.last_mut()).flatten() {
+            Some(last) => {
+                last.count += skipped.count;
+                last.to = skipped.to;
+            }
+            None => self.ledger.push(skipped.clone()),
+        }
+        let surplus = self.ledger.len().saturating_sub(LEDGER_LEN);
+        self.ledger.drain(..surplus);
+        self.mark = self.mark.max(Some(skipped.to));
+    }
+}

@@ -1,0 +1,166 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+mod exposition;
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Bind;
+use crate::metrics::Metrics;
+
+/// What the process still waits for before it counts as ready: caches, never leadership (R35, R38). Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    /// What is missing, by the order of registration; `None` once it is there.
+    gates: Arc<Mutex<Vec<Option<String>>>>,
+}
+
+/// One thing that has to be there. Once it is, it stays: an API server that goes away later does not make a replica
+/// with full caches unready.
+#[derive(Debug)]
+pub struct Gate {
+    readiness: Readiness,
+    index: usize,
+}
+
+impl Readiness {
+    /// Adds something to wait for; `missing` says in words that it is not there yet.
+    #[must_use]
+    pub fn gate(&self, missing: &str) -> Gate {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.push(Some(missing.to_owned()));
+        Gate { readiness: self.clone(), index: gates.len() - 1 }
+    }
+
+    /// Everything that is missing; empty when ready.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().cloned().collect()
+    }
+
+    fn set(&self, index: usize, missing: Option<String>) {
+        if let Some(gate) = self.gates.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
+            *gate = missing;
+        }
+    }
+}
+
+impl Gate {
+    /// It is there, for good.
+    pub fn open(self) {
+        self.readiness.set(self.index, None);
+    }
+
+    /// It is still not there, and this is why.
+    pub fn waits(&self, missing: impl Into<String>) {
+        self.readiness.set(self.index, Some(missing.into()));
+    }
+}
+
+/// An endpoint that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("--{flag}={address}: cannot listen there: {source}; choose another address, or 0 to turn the endpoint off")]
+pub struct BindError {
+    /// The flag that names the address.
+    flag: &'static str,
+    address: Bind,
+    source: io::Error,
+}
+
+/// An endpoint that is being served.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where.
+    pub address: SocketAddr,
+    /// Ends when `shutdown` was cancelled and open requests are answered.
+    pub task: JoinHandle<()>,
+}
+
+/// Serves `/healthz` (this process answers; says nothing about the API server, whose absence no restart mends) and
+/// `/readyz` (everything of `readiness` is there; else 503 and what is missing, a line each). `None` when turned off.
+///
+/// # Errors
+/// Where the address of `--health-probe-bind-address` cannot be listened on.
+pub async fn serve_health(
+    bind: &Bind,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> Result<Option<Endpoint>, BindError> {
+    let ready = move || {
+        let missing = readiness.missing();
+        let answer = if missing.is_empty() {
+            (StatusCode::OK, "ok\n".to_owned())
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n")
+        };
+        std::future::ready(answer)
+    };
+    let router = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready));
+    serve("health-probe-bind-address", bind, router, shutdown).await
+}
+
+/// Serves `/metrics`, in `OpenMetrics` to those who ask for it and in the classic Prometheus text form to all others.
+/// `None` when turned off.
+///
+/// # Errors
+/// Where the address of `--metrics-bind-address` cannot be listened on.
+pub async fn serve_metrics(
+    bind: &Bind,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Result<Option<Endpoint>, BindError> {
+    let scrape = move |headers: HeaderMap| {
+        let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let form = exposition::negotiate(accept);
+        std::future::ready(match metrics.encode() {
+            Ok(text) => ([(CONTENT_TYPE, form.content_type())], form.render(text)).into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        })
+    };
+    serve("metrics-bind-address", bind, Router::new().route("/metrics", get(scrape)), shutdown).await
+}
+
+async fn serve(
+    flag: &'static str,
+    bind: &Bind,
+    router: Router,
+    shutdown: CancellationToken,
+) -> Result<Option<Endpoint>, BindError> {
+    let failed = |source| BindError { flag, address: bind.clone(), source };
+    let Some(listener) = listen(bind).await.map_err(failed)? else { return Ok(None) };
+    let address = listener.local_addr().map_err(failed)?;
+    let task = tokio::spawn(async move {
+        let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
+        if let Err(error) = server.await {
+            tracing::error!(%error, flag, "the endpoint ended");
+        }
+    });
+    Ok(Some(Endpoint { address, task }))
+}
+
+async fn listen(bind: &Bind) -> io::Result<Option<TcpListener>> {
+    match bind {
+        Bind::Off => Ok(None),
+        Bind::Host(address) => TcpListener::bind(address).await.map(Some),
+        // The IPv6 wildcard takes IPv4 too, as in Go; there may be no IPv6.
+        Bind::Port(port) => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).await {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).await.map(Some)
+            }
+            listener => listener.map(Some),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+use axum::http::Request;
+use kube::client::Body;
+
+use super::*;
+
+struct Answer {
+    status: u16,
+    content_type: String,
+    body: String,
+}
+
+async fn get(address: SocketAddr, path: &str, accept: &str) -> Answer {
+    let server = format!("http://127.0.0.1:{}", address.port()).parse().unwrap();
+    let client = kube::Client::try_from(kube::Config::new(server)).unwrap();
+    let request = Request::get(path).header(ACCEPT, accept).body(Body::empty()).unwrap();
+    let answer = client.send(request).await.unwrap();
+    let content_type = answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect_bytes().await.unwrap();
+    Answer { status, content_type, body: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+fn local() -> Bind {
+    Bind::Host("127.0.0.1:0".to_owned())
+}
+
+// R38
+#[tokio::test]
+async fn ready_says_what_is_missing_and_healthy_does_not_care() {
+    let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
+    let runs = readiness.gate("the cache of Runs is not filled yet");
+    let crd = readiness.gate("API server not checked yet");
+    let endpoint = serve_health(&Bind::Port(0), readiness.clone(), shutdown.clone()).await.unwrap().unwrap();
+
+    crd.waits("the CRD is missing");
+    let answer = get(endpoint.address, "/readyz", "*/*").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.body, "the cache of Runs is not filled yet\nthe CRD is missing\n");
+    assert_eq!(get(endpoint.address, "/healthz", "*/*").await.status, 200);
+
+    runs.open();
+    crd.open();
+    assert_eq!(get(endpoint.address, "/readyz", "*/*").await.status, 200);
+
+    shutdown.cancel();
+    endpoint.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_form_asked_for() {
+    let metrics = Arc::new(Metrics::new());
+    let endpoint = serve_metrics(&local(), metrics, CancellationToken::new()).await.unwrap().unwrap();
+    let open = get(endpoint.address, "/metrics", "application/openmetrics-text;version=1.0.0").await;
+    assert_eq!(open.content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(open.body.ends_with("# EOF\n"), "{}", open.body);
+    let classic = get(endpoint.address, "/metrics", "*/*").await;
+    assert_eq!(classic.content_type, "text/plain; version=0.0.4; charset=utf-8");
+    assert!(classic.body.contains("# TYPE marmot_operator_leader_transitions_total counter"), "{}", classic.body);
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_an_error_that_names_the_flag() {
+    let first = serve_health(&local(), Readiness::default(), CancellationToken::new()).await.unwrap().unwrap();
+    let taken = Bind::Host(first.address.to_string());
+    let error = serve_metrics(&taken, Arc::new(Metrics::new()), CancellationToken::new()).await.unwrap_err();
+    assert!(error.to_string().starts_with(&format!("--metrics-bind-address={taken}: cannot listen")), "{error}");
+}
+
+#[tokio::test]
+async fn off_is_off() {
+    let endpoint = serve_health(&Bind::Off, Readiness::default(), CancellationToken::new()).await.unwrap();
+    assert!(endpoint.is_none());
+}

@@ -1,0 +1,184 @@
+//! Wiring and the order of shutdown, nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use dashmap::DashMap;
+use kube::Client;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::admin::{self, Gate, Readiness};
+use crate::args::OperatorArgs;
+use crate::clock::{Clock, SystemClock};
+use crate::controller::Controller;
+use crate::events::Events;
+use crate::execute::Executor;
+use crate::index::Index;
+use crate::leader::{self, Leadership};
+use crate::metrics::Metrics;
+use crate::objects::Defaults;
+use crate::queue::{Lane, Queue};
+use crate::ticker::Ticker;
+use crate::watch::Synced;
+use crate::{periodic, preflight, watch as watches};
+
+/// Looks at the same time. Creates are bounded by it too: with more in flight the API server gets slower, not faster.
+const WORKERS: usize = 48;
+/// How long looks in progress may take to end at shutdown; a lease that is kept longer delays the next leader (R35).
+const DRAIN: Duration = Duration::from_millis(700);
+
+/// Runs the operator until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// Flags that contradict each other, addresses that cannot be bound, or a kubeconfig that cannot be read. An API server
+/// that is away is no error: it is waited for (R38).
+pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
+    let election = args.election()?;
+    let mut config = preflight::configure(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
+    // A create that is sent twice by somebody else than us is hard to reason about: we retry ourselves.
+    config.default_retry = false;
+    let server = config.cluster_url.to_string();
+    let client = Client::try_from(config.clone()).context("the client for the API server cannot be made")?;
+    let metrics = Arc::new(Metrics::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+
+    let stop = CancellationToken::new();
+    let readiness = Readiness::default();
+    let (crd_gate, cache_gate) = (readiness.gate("the CRD"), readiness.gate("caches"));
+    let serving = CancellationToken::new();
+    let _health = admin::serve_health(&args.health_probe_bind_address, readiness.clone(), serving.clone()).await?;
+    let _metrics = admin::serve_metrics(&args.metrics_bind_address, Arc::clone(&metrics), serving.clone()).await?;
+    tokio::spawn(stop_on_signal(stop.clone())?);
+
+    tokio::select! {
+        () = preflight::wait(&client, &server, crd_gate) => {}
+        () = stop.cancelled() => return Ok(()),
+    }
+    let holder = election.as_ref().map_or_else(leader::identity, |election| election.identity.clone());
+    let release = CancellationToken::new();
+    let (leadership, elector) = match election {
+        Some(election) => leader::run(election, config, Arc::clone(&clock), release.clone(), Arc::clone(&metrics))
+            .context("the client for the lease cannot be made")?,
+        None => leader::alone(release.clone(), &metrics),
+    };
+
+    let (index, queue, synced) = (Arc::new(Index::default()), Arc::new(Queue::default()), Arc::new(Synced::default()));
+    let ticker = Arc::new(Ticker::new(Arc::clone(&clock), Arc::clone(&queue)));
+    let (events, event_writer) = Events::start(client.clone(), holder.clone(), Arc::clone(&metrics));
+    let controller = Arc::new(Controller {
+        index: Arc::clone(&index),
+        queue: Arc::clone(&queue),
+        ticker: Arc::clone(&ticker),
+        executor: Executor {
+            client: client.clone(),
+            index: Arc::clone(&index),
+            clock: Arc::clone(&clock),
+            defaults: Defaults {
+                marmot_url: args.marmot_url.clone(),
+                image: args.image.clone(),
+                service_account: args.ingest_service_account.clone(),
+            },
+            metrics: Arc::clone(&metrics),
+            events,
+        },
+        clock,
+        leadership: leadership.clone(),
+        holder,
+        memory: DashMap::new(),
+    });
+
+    let mut background = JoinSet::new();
+    let namespace = args.watched_namespace().map(str::to_owned);
+    background.spawn({
+        let (index, queue, synced) = (Arc::clone(&index), Arc::clone(&queue), Arc::clone(&synced));
+        async move { watches::run(client, namespace.as_deref(), &index, &queue, &synced).await }
+    });
+    background.spawn(open_when_synced(cache_gate, synced));
+    background.spawn({
+        let (ticker, controller) = (Arc::clone(&ticker), Arc::clone(&controller));
+        async move { ticker.run(|drift| on_clock_jump(&controller, drift)).await }
+    });
+    background.spawn(follow_leadership(leadership, Arc::clone(&controller)));
+    let _periodic = periodic::start(Arc::clone(&controller), metrics).await.context("periodic work cannot start")?;
+    let mut workers = JoinSet::new();
+    for _ in 0..WORKERS {
+        workers.spawn(Arc::clone(&controller).work(stop.clone()));
+    }
+    drop(controller);
+
+    // The order of shutdown: no new looks, those in progress end, the lease is given back, events are written out.
+    stop.cancelled().await;
+    info!("stopping");
+    let drained = async { while workers.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        warn!("some calls were still under way; what they leave behind is found at the next look");
+    }
+    workers.abort_all();
+    release.cancel();
+    if let Err(error) = elector.await {
+        warn!(%error, "the election ended badly");
+    }
+    background.abort_all();
+    event_writer.abort();
+    serving.cancel();
+    Ok(())
+}
+
+/// Ends the process in order at SIGTERM and at Ctrl-C.
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    })
+}
+
+async fn open_when_synced(gate: Gate, synced: Arc<Synced>) {
+    while !synced.is_complete() {
+        gate.waits(format!("caches: {}", synced.missing().join(", ")));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    gate.open();
+}
+
+/// Everybody is looked at when this replica begins to lead; nobody is woken while it does not.
+async fn follow_leadership(mut leadership: watch::Receiver<Leadership>, controller: Arc<Controller>) {
+    let mut term = None;
+    loop {
+        let now = leadership.borrow_and_update().term().map(leader::Term::number);
+        if now != term {
+            term = now;
+            if term.is_some() {
+                info!("leading");
+                look_at_everybody(&controller);
+            } else {
+                info!("standing by");
+                controller.ticker.clear();
+            }
+        }
+        if leadership.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn on_clock_jump(controller: &Controller, drift: jiff::SignedDuration) {
+    warn!(?drift, "the wall clock was stepped, or this machine slept: looking at everybody");
+    look_at_everybody(controller);
+}
+
+fn look_at_everybody(controller: &Controller) {
+    for key in controller.index.keys() {
+        controller.queue.push(key, Lane::Change);
+    }
+}

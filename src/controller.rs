@@ -1,0 +1,149 @@
+//! Observe → decide → execute, for one Run at a time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use jiff::Timestamp;
+use scheduler::names;
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use crate::clock::Clock;
+use crate::execute::{ExecuteError, Executor, Plan};
+use crate::index::{Index, Key};
+use crate::leader::{Leadership, Term};
+use crate::memory::Memory;
+use crate::observe::observe;
+use crate::queue::Queue;
+use crate::ticker::Ticker;
+
+/// A Run whose decisions do not come to rest within so many steps is a bug; it must not starve the others.
+const MAX_STEPS: usize = 32;
+
+/// The loop's parts.
+pub struct Controller {
+    /// What the watches have shown.
+    pub index: Arc<Index>,
+    /// Who is looked at next.
+    pub queue: Arc<Queue>,
+    /// Who is woken when.
+    pub ticker: Arc<Ticker>,
+    /// API calls.
+    pub executor: Executor,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Do we lead?
+    pub leadership: watch::Receiver<Leadership>,
+    /// Identity of this process in claims.
+    pub holder: String,
+    /// What this process alone knows.
+    pub memory: DashMap<Key, Memory>,
+}
+
+/// How a look ended.
+enum Rest {
+    /// Nothing more to do until then, or until something changes.
+    Until(Option<Timestamp>),
+    /// A call failed: look again after a pause, or at the wake time if that is earlier.
+    Failed(ExecuteError, Option<Timestamp>),
+}
+
+impl Controller {
+    /// One worker: looks at Runs until dropped or until `stop` says so between two looks.
+    pub async fn work(self: Arc<Self>, stop: tokio_util::sync::CancellationToken) {
+        loop {
+            let key = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                key = self.queue.next() => key,
+            };
+            self.look(&key).await;
+            self.queue.done(&key);
+        }
+    }
+
+    async fn look(&self, key: &Key) {
+        let term = self.leadership.borrow().term().cloned();
+        let Some(term) = term.filter(|term| term.holds(&self.clock)) else { return self.ticker.arm(key, None) };
+        let mut memory = self.memory.remove(key).map(|(_, memory)| memory).unwrap_or_default();
+        let rest = self.steps(key, &term, &mut memory).await;
+        let Some(rest) = rest else { return self.ticker.arm(key, None) };
+        let wake = match rest {
+            Rest::Until(wake) => {
+                memory.failures = 0;
+                memory.term = Some(term.number());
+                wake
+            }
+            Rest::Failed(ExecuteError::NotLeading, _) => None,
+            Rest::Failed(error, wake) => {
+                report(key, &error);
+                let again = self.clock.now().saturating_add(memory.back_off()).unwrap_or(Timestamp::MAX);
+                Some(wake.map_or(again, |wake| wake.min(again)))
+            }
+        };
+        self.memory.insert(key.clone(), memory);
+        self.ticker.arm(key, wake);
+    }
+
+    /// Steps until the Run is at rest; `None` if it is gone.
+    async fn steps(&self, key: &Key, term: &Term, memory: &mut Memory) -> Option<Rest> {
+        let mut absent = BTreeSet::new();
+        let mut wake = None;
+        for _ in 0..MAX_STEPS {
+            let indexed = self.index.run(key)?;
+            let uid = indexed.run.metadata.uid.clone().unwrap_or_default();
+            if memory.uid != uid {
+                *memory = Memory { uid, ..Memory::default() };
+            }
+            let process = memory.process(&self.holder, term.number(), &absent);
+            let observation = observe(&indexed, &self.index, process, &self.executor.defaults);
+            let decided = (self.clock.now(), self.clock.monotonic());
+            let decision = scheduler::decide(&observation, decided.0);
+            wake = decision.wake;
+            if decision.effects.is_empty() {
+                memory.retain(|name| name == names::CONFIG || observation.state.claims.contains_key(name));
+                return Some(Rest::Until(wake));
+            }
+            let run = Arc::clone(&indexed.run);
+            let mut plan = Plan { run, term, decided, memory: &mut *memory, absent: &mut absent };
+            for effect in &decision.effects {
+                match self.executor.execute(&mut plan, effect).await {
+                    Ok(()) => {}
+                    Err(ExecuteError::Conflict | ExecuteError::Gone { .. }) => {
+                        if let Err(error) = self.refresh(key, &mut plan).await {
+                            return Some(Rest::Failed(error, wake));
+                        }
+                        break;
+                    }
+                    // The next decision renews the claim.
+                    Err(ExecuteError::WindowClosed { .. }) => break,
+                    Err(error) => return Some(Rest::Failed(error, wake)),
+                }
+            }
+        }
+        warn!(run = %key, "no rest after {MAX_STEPS} steps");
+        Some(Rest::Failed(ExecuteError::Conflict, wake))
+    }
+
+    /// The cache was behind: takes in the Run as the API server holds it.
+    async fn refresh(&self, key: &Key, plan: &mut Plan<'_>) -> Result<(), ExecuteError> {
+        match self.executor.execute(plan, &scheduler::Effect::ConfirmRun).await {
+            Ok(()) | Err(ExecuteError::Conflict) => Ok(()),
+            Err(ExecuteError::Gone { .. }) => {
+                self.index.remove_run(&plan.run.metadata);
+                debug!(run = %key, "the Run is gone");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A conflict is usual; a call that failed is worth a line.
+fn report(key: &Key, error: &ExecuteError) {
+    match error {
+        ExecuteError::Conflict => debug!(run = %key, %error, "looking again"),
+        _ => warn!(run = %key, %error, "looking again"),
+    }
+}

@@ -1,0 +1,127 @@
+//! Kubernetes events: last in line, never able to slow a tick. What does not fit is dropped and counted.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use scheduler::decision::News;
+use scheduler::state::{Outcome, RunKind, RunResult, SkipReason, Skipped};
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use crate::metrics::Metrics;
+
+/// Events waiting to be written.
+const BACKLOG: usize = 1024;
+const ACTION_RUN: &str = "Run";
+
+/// Where events are put in line.
+#[derive(Clone)]
+pub struct Events {
+    line: mpsc::Sender<(ObjectReference, Event)>,
+    metrics: Arc<Metrics>,
+}
+
+impl Events {
+    /// The line, and the task that writes it out. The task ends when all `Events` are gone.
+    #[must_use]
+    pub fn start(client: Client, instance: String, metrics: Arc<Metrics>) -> (Self, tokio::task::JoinHandle<()>) {
+        let (line, mut waiting) = mpsc::channel::<(ObjectReference, Event)>(BACKLOG);
+        let reporter = Reporter { controller: "marmot-operator".to_owned(), instance: Some(instance) };
+        let recorder = Recorder::new(client, reporter);
+        let task = tokio::spawn(async move {
+            while let Some((about, event)) = waiting.recv().await {
+                if let Err(error) = recorder.publish(&event, &about).await {
+                    debug!(%error, reason = event.reason, "event not written");
+                }
+            }
+        });
+        (Self { line, metrics }, task)
+    }
+
+    /// Puts an event about a Run in line.
+    pub fn publish(&self, about: &ObjectReference, event: Event) {
+        if self.line.try_send((about.clone(), event)).is_err() {
+            self.metrics.events_dropped(1);
+        }
+    }
+}
+
+/// The event for a piece of news.
+#[must_use]
+pub fn event_for(news: &News) -> Event {
+    match news {
+        News::Started { job, kind, tick, .. } => {
+            let what = match (kind, tick) {
+                (RunKind::Scheduled, Some(tick)) => format!("Created Job {job} for the tick of {tick}"),
+                (RunKind::Trigger, _) => format!("Created Job {job} for the trigger annotation"),
+                _ => format!("Created Job {job}"),
+            };
+            event(EventType::Normal, "SuccessfulCreate", what)
+        }
+        News::Finished(result) => finished(result),
+        News::Skipped(skipped) => event(EventType::Warning, skip_reason(skipped.reason), describe(skipped)),
+        News::Problem { reason, message } => event(EventType::Warning, reason, message.clone()),
+        News::TriggerQueued => {
+            event(EventType::Normal, "TriggerQueued", "The trigger waits for the active run to end".to_owned())
+        }
+        News::InvalidTrigger { value } => event(
+            EventType::Warning,
+            "InvalidTrigger",
+            format!("Annotation runs.marmotdata.io/trigger is {value:?}; only \"true\" starts a run"),
+        ),
+    }
+}
+
+/// The event for a refused create (R39, R10).
+#[must_use]
+pub fn refused(job: &str, message: &str) -> Event {
+    event(EventType::Warning, "FailedCreate", format!("Error creating Job {job}: {message}"))
+}
+
+/// The event for a deleted stray (R33).
+#[must_use]
+pub fn stray(job: &str) -> Event {
+    event(EventType::Warning, "StrayJob", format!("Deleted Job {job}, which nothing accounts for"))
+}
+
+/// The event for a Job that made way (R18).
+#[must_use]
+pub fn replaced(job: &str) -> Event {
+    event(EventType::Normal, "Replaced", format!("Deleted Job {job} to make way for a newer run"))
+}
+
+fn event(type_: EventType, reason: &str, note: String) -> Event {
+    // The API server refuses notes over 1 kB.
+    let note = note.chars().take(1000).collect();
+    Event { type_, reason: reason.to_owned(), note: Some(note), action: ACTION_RUN.to_owned(), secondary: None }
+}
+
+fn finished(result: &RunResult) -> Event {
+    let mut note = format!("Job {} ended: {:?}", result.job, result.outcome);
+    for part in [result.reason.as_deref(), result.message.as_deref()].into_iter().flatten() {
+        note.push_str(": ");
+        note.push_str(part);
+    }
+    match result.outcome {
+        Outcome::Succeeded => event(EventType::Normal, "SawCompletedJob", note),
+        Outcome::Partial | Outcome::Failed | Outcome::Killed => event(EventType::Warning, "RunFailed", note),
+    }
+}
+
+fn skip_reason(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::ConcurrencyForbidden => "ConcurrencyForbidden",
+        _ => "MissedTick",
+    }
+}
+
+fn describe(skipped: &Skipped) -> String {
+    let reason = skipped.reason.as_str();
+    if skipped.count == 1 {
+        format!("The tick of {} was not run: {reason}", skipped.to)
+    } else {
+        format!("{} ticks from {} to {} were not run: {reason}", skipped.count, skipped.from, skipped.to)
+    }
+}

@@ -1,0 +1,377 @@
+//! [`Effect`] → API call. Before every call: do we still lead? Around every call: a time limit. On every write to a Run:
+//! the resourceVersion it is based on (R7, R32, R33).
+
+mod create;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crds::Run;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::{Api, Client, Resource as _};
+use scheduler::decision::{Deletion, DeletionReason, Effect, News, Record};
+use scheduler::names;
+use scheduler::observation::RefusalCause;
+use serde_json::{Value, json};
+use tracing::{debug, info, warn};
+
+use crate::clock::Clock;
+use crate::events::{self, Events};
+use crate::index::Index;
+use crate::leader::Term;
+use crate::light::{LightConfigMap, LightJob};
+use crate::memory::Memory;
+use crate::metrics::{Metrics, Resource, Verb};
+use crate::objects::{self, Defaults};
+use crate::{pipeline, status};
+
+/// Time limit of a call that is not a create.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why an effect was not carried out. Whatever it is: the next look decides anew.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// This replica does not lead any more.
+    #[error("this replica does not lead any more")]
+    NotLeading,
+    /// The Run has changed since it was observed; usually not a problem.
+    #[error("the Run has changed since it was looked at")]
+    Conflict,
+    /// The object is gone.
+    #[error("{object} is gone")]
+    Gone {
+        /// The object.
+        object: String,
+    },
+    /// Too late to send the create under this claim (R33).
+    #[error("the window of the claim for Job {job} has closed")]
+    WindowClosed {
+        /// The Job.
+        job: String,
+    },
+    /// The API server did not answer in time.
+    #[error("{operation:?} {object}: no answer in time")]
+    Timeout {
+        /// What was tried.
+        operation: Verb,
+        /// On what.
+        object: String,
+    },
+    /// The API server, or the way there, said no.
+    #[error("{operation:?} {object}: {source}")]
+    Api {
+        /// What was tried.
+        operation: Verb,
+        /// On what.
+        object: String,
+        /// What came back.
+        source: Box<kube::Error>,
+    },
+}
+
+/// What all looks share.
+pub struct Executor {
+    /// For everything but leases.
+    pub client: Client,
+    /// Answers to writes go in here.
+    pub index: Arc<Index>,
+    /// Wall and monotonic time.
+    pub clock: Arc<dyn Clock>,
+    /// Flags that shape pods.
+    pub defaults: Defaults,
+    /// Counts calls and outcomes.
+    pub metrics: Arc<Metrics>,
+    /// Takes the news.
+    pub events: Events,
+}
+
+/// One plan in progress: the Run as our last write left it.
+pub struct Plan<'a> {
+    /// The Run, with the resourceVersion the next write is based on.
+    pub run: Arc<Run>,
+    /// Permission to write.
+    pub term: &'a Term,
+    /// When the decision was made, by both clocks.
+    pub decided: (Timestamp, Instant),
+    /// What this process knows.
+    pub memory: &'a mut Memory,
+    /// Jobs that a live GET did not find during this look.
+    pub absent: &'a mut BTreeSet<String>,
+}
+
+impl Executor {
+    /// Carries out one effect.
+    ///
+    /// # Errors
+    ///
+    /// See [`ExecuteError`]. Nothing after the failed effect may be carried out.
+    pub async fn execute(&self, plan: &mut Plan<'_>, effect: &Effect) -> Result<(), ExecuteError> {
+        match effect {
+            Effect::EnsureConfig => self.ensure_config(plan).await,
+            Effect::Record(record) => self.record(plan, record).await,
+            Effect::TakeTrigger(number) => self.take_trigger(plan, *number).await,
+            Effect::CreateJob(order) => self.create_job(plan, order).await,
+            Effect::DeleteJob(deletion) => self.delete_job(plan, deletion).await,
+            Effect::LookUpJob(name) => self.look_up(plan, name).await,
+            Effect::ConfirmRun => self.confirm_run(plan).await,
+            Effect::ReleaseFinalizer => self.release_finalizer(plan).await,
+        }
+    }
+
+    async fn record(&self, plan: &mut Plan<'_>, record: &Record) -> Result<(), ExecuteError> {
+        let current = plan.run.status.clone().unwrap_or_default();
+        let wanted = status::render(&current, &record.state, &record.report, self.clock.now());
+        let json = |status: &crds::RunStatus| serde_json::to_value(status).unwrap_or_default();
+        let Some(patch) = status::merge_patch(&json(&current), &json(&wanted)) else {
+            // The core saw a difference that the API type does not carry: writing would not end it.
+            warn!(run = name(&plan.run), "a decided change of status has no effect");
+            return Ok(());
+        };
+        let body = json!({ "metadata": { "resourceVersion": plan.run.metadata.resource_version }, "status": patch });
+        let api = self.runs(&plan.run);
+        let patch = Patch::Merge(&body);
+        let params = PatchParams::default();
+        let call = api.patch_status(name(&plan.run), &params, &patch);
+        let written = self.call(plan.term, Verb::Patch, Resource::RunStatus, name(&plan.run), call).await?;
+        self.take_in(plan, written);
+        for news in &record.news {
+            self.tell(&plan.run, news);
+        }
+        Ok(())
+    }
+
+    /// Tells the world what a written status contains: one event, one metric, one log line.
+    fn tell(&self, run: &Run, news: &News) {
+        let (namespace, run_name) = (run.metadata.namespace.as_deref().unwrap_or_default(), name(run));
+        match news {
+            News::Started { job, kind, .. } => info!(namespace, run = run_name, job, ?kind, "run started"),
+            News::Finished(result) => {
+                self.metrics.run_finished(result.kind, result.outcome);
+                info!(namespace, run = run_name, job = result.job, outcome = ?result.outcome, "run ended");
+            }
+            News::Skipped(skipped) => {
+                self.metrics.ticks_skipped(skipped.reason, skipped.count);
+                let (reason, count) = (skipped.reason.as_str(), skipped.count);
+                info!(namespace, run = run_name, reason, count, from = %skipped.from, to = %skipped.to, "ticks not run");
+            }
+            News::Problem { reason, message } => info!(namespace, run = run_name, reason, message, "not ready"),
+            News::TriggerQueued => info!(namespace, run = run_name, "trigger queued"),
+            News::InvalidTrigger { value } => info!(namespace, run = run_name, value, "trigger of unknown value"),
+        }
+        self.events.publish(&run.object_ref(&()), events::event_for(news));
+    }
+
+    async fn take_trigger(&self, plan: &mut Plan<'_>, number: i64) -> Result<(), ExecuteError> {
+        let annotations = json!({
+            crds::TRIGGER_ANNOTATION: Value::Null,
+            crds::TRIGGER_TAKEN_ANNOTATION: number.to_string(),
+        });
+        self.patch_metadata(plan, json!({ "annotations": annotations })).await
+    }
+
+    async fn release_finalizer(&self, plan: &mut Plan<'_>) -> Result<(), ExecuteError> {
+        let mut finalizers = plan.run.metadata.finalizers.clone().unwrap_or_default();
+        finalizers.retain(|finalizer| finalizer != crds::FINALIZER);
+        self.patch_metadata(plan, json!({ "finalizers": finalizers })).await
+    }
+
+    /// Patches `metadata`, by compare-and-swap.
+    async fn patch_metadata(&self, plan: &mut Plan<'_>, mut metadata: Value) -> Result<(), ExecuteError> {
+        if let Some(fields) = metadata.as_object_mut() {
+            fields.insert("resourceVersion".to_owned(), json!(plan.run.metadata.resource_version));
+        }
+        let body = json!({ "metadata": metadata });
+        let api = self.runs(&plan.run);
+        let patch = Patch::Merge(&body);
+        let params = PatchParams::default();
+        let call = api.patch(name(&plan.run), &params, &patch);
+        let written = self.call(plan.term, Verb::Patch, Resource::Runs, name(&plan.run), call).await?;
+        self.take_in(plan, written);
+        Ok(())
+    }
+
+    fn take_in(&self, plan: &mut Plan<'_>, written: Run) {
+        self.index.apply_written_run(written.clone());
+        plan.run = Arc::new(written);
+    }
+
+    async fn confirm_run(&self, plan: &mut Plan<'_>) -> Result<(), ExecuteError> {
+        let api = self.runs(&plan.run);
+        let live = self.call(plan.term, Verb::Get, Resource::Runs, name(&plan.run), api.get(name(&plan.run))).await?;
+        let unchanged = live.metadata.resource_version == plan.run.metadata.resource_version;
+        self.index.apply_written_run(live);
+        if unchanged { Ok(()) } else { Err(ExecuteError::Conflict) }
+    }
+
+    async fn look_up(&self, plan: &mut Plan<'_>, job: &str) -> Result<(), ExecuteError> {
+        let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
+        match self.call(plan.term, Verb::Get, Resource::Jobs, job, api.get(job)).await {
+            Ok(found) if belongs_to(&found.metadata, &plan.run) => {
+                self.index.apply_job(found);
+            }
+            Ok(_) | Err(ExecuteError::Gone { .. }) => {
+                plan.absent.insert(job.to_owned());
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn delete_job(&self, plan: &mut Plan<'_>, deletion: &Deletion) -> Result<(), ExecuteError> {
+        let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
+        let propagation = match deletion.reason {
+            DeletionReason::Pruned => PropagationPolicy::Background,
+            // Gone means that its pods are gone too.
+            DeletionReason::Replaced | DeletionReason::Stray => PropagationPolicy::Foreground,
+        };
+        let params = DeleteParams {
+            propagation_policy: Some(propagation),
+            preconditions: Some(Preconditions { uid: Some(deletion.uid.clone()), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        let call = api.delete(&deletion.name, &params);
+        let known = self.index.jobs(plan.run.metadata.uid.as_deref().unwrap_or_default());
+        let known = known.into_iter().find(|job| job.metadata.uid.as_deref() == Some(&deletion.uid));
+        match self.call(plan.term, Verb::Delete, Resource::Jobs, &deletion.name, call).await {
+            Ok(either) => match either.left() {
+                Some(going) if going.metadata.deletion_timestamp.is_some() => {
+                    self.index.apply_job(going);
+                }
+                _ => {
+                    known.map(|job| self.index.remove_job(&job.metadata));
+                }
+            },
+            // Gone already, or another Job of that name: ours is gone either way.
+            Err(ExecuteError::Gone { .. } | ExecuteError::Conflict) => {
+                known.map(|job| self.index.remove_job(&job.metadata));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        debug!(run = name(&plan.run), job = deletion.name, reason = ?deletion.reason, "Job deleted");
+        let about = plan.run.object_ref(&());
+        match deletion.reason {
+            DeletionReason::Pruned => {}
+            DeletionReason::Replaced => self.events.publish(&about, events::replaced(&deletion.name)),
+            DeletionReason::Stray => self.events.publish(&about, events::stray(&deletion.name)),
+        }
+        Ok(())
+    }
+
+    /// Creates the ConfigMap, or repairs the one that belongs to this very Run (R8, R10).
+    async fn ensure_config(&self, plan: &mut Plan<'_>) -> Result<(), ExecuteError> {
+        let run = Arc::clone(&plan.run);
+        let Ok(text) = pipeline::render(name(&run), run.spec.runs.get()) else { return Ok(()) };
+        let mut wanted = objects::config_map(&run, &text);
+        let config = objects::config_map_name(name(&run));
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace(&run));
+        let known = self.index.config(run.metadata.uid.as_deref().unwrap_or_default());
+        let written = if let Some(known) = known {
+            wanted.metadata.resource_version.clone_from(&known.metadata.resource_version);
+            let (params, patch) = (PatchParams::default(), Patch::Merge(&wanted));
+            let call = api.patch(&config, &params, &patch);
+            self.call(plan.term, Verb::Patch, Resource::ConfigMaps, &config, call).await
+        } else {
+            let params = PostParams::default();
+            let call = api.create(&params, &wanted);
+            self.call(plan.term, Verb::Create, Resource::ConfigMaps, &config, call).await
+        };
+        match written {
+            Ok(written) => {
+                plan.memory.refused.remove(names::CONFIG);
+                let hash = objects::content_hash(&text);
+                self.index.apply_config(LightConfigMap { metadata: written.metadata, hash });
+                Ok(())
+            }
+            Err(ExecuteError::Conflict | ExecuteError::Gone { .. }) => self.adopt_config(plan, &config).await,
+            Err(ExecuteError::Api { source, .. }) if is_refusal(&source) => {
+                let message = format!("ConfigMap {config}: {source}");
+                plan.memory.refuse(names::CONFIG, RefusalCause::Rejected, &message, self.clock.now());
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The cache was behind, or the name is taken: the API server tells which.
+    async fn adopt_config(&self, plan: &mut Plan<'_>, config: &str) -> Result<(), ExecuteError> {
+        let api: Api<LightConfigMap> = Api::namespaced(self.client.clone(), namespace(&plan.run));
+        let found = match self.call(plan.term, Verb::Get, Resource::ConfigMaps, config, api.get(config)).await {
+            Ok(found) => found,
+            Err(ExecuteError::Gone { .. }) => {
+                if let Some(known) = self.index.config(plan.run.metadata.uid.as_deref().unwrap_or_default()) {
+                    self.index.remove_config(&known.metadata);
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if belongs_to(&found.metadata, &plan.run) {
+            self.index.apply_config(found);
+            return Ok(());
+        }
+        let cause = create::cause_of_conflict(&found.metadata);
+        let message = format!("ConfigMap {config} exists and does not belong to this Run: delete or rename it");
+        plan.memory.refuse(names::CONFIG, cause, &message, self.clock.now());
+        Ok(())
+    }
+
+    /// One API call: leadership before, time limit around, metric after.
+    async fn call<T>(
+        &self,
+        term: &Term,
+        operation: Verb,
+        resource: Resource,
+        object: &str,
+        call: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, ExecuteError> {
+        if !term.holds(&self.clock) {
+            return Err(ExecuteError::NotLeading);
+        }
+        let limit = if operation == Verb::Create { create::TIMEOUT } else { CALL_TIMEOUT };
+        let sent = Instant::now();
+        let answer = tokio::time::timeout(limit, call).await;
+        let code = match &answer {
+            Ok(Ok(_)) => Some(if operation == Verb::Create { 201 } else { 200 }),
+            Ok(Err(kube::Error::Api(status))) => Some(status.code),
+            _ => None,
+        };
+        self.metrics.api_call(operation, resource, code, sent.elapsed());
+        match answer {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(ExecuteError::Gone { object: object.to_owned() }),
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => Err(ExecuteError::Conflict),
+            Ok(Err(source)) => {
+                Err(ExecuteError::Api { operation, object: object.to_owned(), source: Box::new(source) })
+            }
+            Err(_) => Err(ExecuteError::Timeout { operation, object: object.to_owned() }),
+        }
+    }
+
+    fn runs(&self, run: &Run) -> Api<Run> {
+        Api::namespaced(self.client.clone(), namespace(run))
+    }
+}
+
+fn name(run: &Run) -> &str {
+    run.metadata.name.as_deref().unwrap_or_default()
+}
+
+fn namespace(run: &Run) -> &str {
+    run.metadata.namespace.as_deref().unwrap_or_default()
+}
+
+/// The controller of the object is this Run, by UID (R10).
+fn belongs_to(metadata: &kube::api::ObjectMeta, run: &Run) -> bool {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    owners.iter().any(|owner| owner.controller == Some(true) && Some(&owner.uid) == run.metadata.uid.as_ref())
+}
+
+/// The API server understood the request and said no: nothing was made.
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && !matches!(status.code, 401 | 408 | 429))
+}

@@ -1,0 +1,98 @@
+//! The create: the one call that cannot be guarded by a resourceVersion (R32–R34).
+
+use std::time::Duration;
+
+use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
+use k8s_openapi::api::batch::v1::Job;
+use scheduler::claim::CREATE_TIMEOUT;
+use scheduler::decision::JobOrder;
+use scheduler::observation::RefusalCause;
+use tracing::debug;
+
+use super::{ExecuteError, Executor, Plan, belongs_to, is_refusal, name, namespace};
+use crate::events;
+use crate::light::LightJob;
+use crate::metrics::{Resource, Verb};
+use crate::objects;
+
+/// Time limit of a create (R33).
+pub(super) const TIMEOUT: Duration = CREATE_TIMEOUT.unsigned_abs();
+
+impl Executor {
+    /// Sends the create if its window is still open by the wall clock and by the monotonic one (R33).
+    pub(super) async fn create_job(&self, plan: &mut Plan<'_>, order: &JobOrder) -> Result<(), ExecuteError> {
+        let job = objects::job(&plan.run, order, &self.defaults);
+        let api: Api<Job> = Api::namespaced(self.client.clone(), namespace(&plan.run));
+        if !self.window_is_open(plan, order) {
+            return Err(ExecuteError::WindowClosed { job: order.name.clone() });
+        }
+        let params = PostParams::default();
+        let call = api.create(&params, &job);
+        // Until the answer is here, nobody knows.
+        plan.memory.in_doubt.insert(order.name.clone(), order.attempt);
+        match self.call(plan.term, Verb::Create, Resource::Jobs, &order.name, call).await {
+            Ok(created) => {
+                plan.memory.in_doubt.remove(&order.name);
+                plan.memory.refused.remove(&order.name);
+                if let Some(tick) = order.tick {
+                    let lag = self.clock.now().duration_since(tick);
+                    self.metrics.tick_run(Duration::try_from(lag).unwrap_or_default());
+                }
+                self.index.apply_job(LightJob { metadata: created.metadata, status: created.status.unwrap_or_default() });
+                Ok(())
+            }
+            Err(ExecuteError::Conflict) => self.already_exists(plan, order).await,
+            Err(ExecuteError::Gone { .. }) => {
+                plan.memory.in_doubt.remove(&order.name);
+                self.refused(plan, order, RefusalCause::Rejected, "the namespace is gone");
+                Ok(())
+            }
+            Err(ExecuteError::Api { source, .. }) if is_refusal(&source) => {
+                plan.memory.in_doubt.remove(&order.name);
+                self.refused(plan, order, RefusalCause::Rejected, &source.to_string());
+                Ok(())
+            }
+            Err(error @ ExecuteError::NotLeading) => {
+                plan.memory.in_doubt.remove(&order.name);
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn window_is_open(&self, plan: &Plan<'_>, order: &JobOrder) -> bool {
+        let (decided, then) = plan.decided;
+        let elapsed = self.clock.monotonic().saturating_duration_since(then);
+        let left = Duration::try_from(order.closes_at.duration_since(decided)).unwrap_or_default();
+        self.clock.now() < order.closes_at && elapsed < left
+    }
+
+    /// The name is taken: by our own Job, whose create was answered to nobody, or by somebody else's (R10, R33).
+    async fn already_exists(&self, plan: &mut Plan<'_>, order: &JobOrder) -> Result<(), ExecuteError> {
+        let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
+        let found = self.call(plan.term, Verb::Get, Resource::Jobs, &order.name, api.get(&order.name)).await?;
+        plan.memory.in_doubt.remove(&order.name);
+        if belongs_to(&found.metadata, &plan.run) {
+            debug!(run = name(&plan.run), job = order.name, "the Job was there already");
+            self.index.apply_job(found);
+            return Ok(());
+        }
+        let cause = cause_of_conflict(&found.metadata);
+        let message = format!("a Job {} exists that does not belong to this Run: delete or rename it", order.name);
+        self.refused(plan, order, cause, &message);
+        Ok(())
+    }
+
+    fn refused(&self, plan: &mut Plan<'_>, order: &JobOrder, cause: RefusalCause, message: &str) {
+        if plan.memory.refuse(&order.name, cause, message, self.clock.now()) {
+            use kube::Resource as _;
+            self.events.publish(&plan.run.object_ref(&()), events::refused(&order.name, message));
+        }
+    }
+}
+
+/// An object that is going is waited for, any other is a conflict (R10).
+pub(super) fn cause_of_conflict(metadata: &ObjectMeta) -> RefusalCause {
+    if metadata.deletion_timestamp.is_some() { RefusalCause::NameBusy } else { RefusalCause::NameConflict }
+}

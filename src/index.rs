@@ -1,0 +1,232 @@
+//! What the watches have shown, and our own writes: Runs by name, Jobs and ConfigMaps by the UID of their Run.
+//!
+//! Whatever carries the higher resourceVersion wins, and the answer to a write goes in like a watch event. So no look is
+//! ever based on a state older than this process' own last write to that Run (R33).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crds::Run;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+
+use crate::lenient::{Broken, Lenient};
+use crate::light::{LightConfigMap, LightJob};
+use crate::parsed::Parsed;
+
+/// Namespace and name of a Run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl Key {
+    /// The key of an object of that metadata.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        Self {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// A Run with what was read out of its spec.
+#[derive(Clone)]
+pub struct IndexedRun {
+    /// The object.
+    pub run: Arc<Run>,
+    /// Its spec, parsed once per generation.
+    pub parsed: Arc<Parsed>,
+}
+
+/// The cache of one process.
+#[derive(Default)]
+pub struct Index {
+    runs: DashMap<Key, IndexedRun>,
+    /// Run of each UID, for events that only know the owner.
+    keys: DashMap<String, Key>,
+    jobs: DashMap<String, HashMap<String, Arc<LightJob>>>,
+    configs: DashMap<String, Arc<LightConfigMap>>,
+}
+
+impl Index {
+    /// Takes in a Run from the watch. Returns its key if that changed anything.
+    ///
+    /// # Errors
+    ///
+    /// The broken object, for somebody to report.
+    pub fn apply_run(&self, run: Lenient<Run>) -> Result<Option<Key>, Broken> {
+        let mut run = run.0?;
+        run.metadata.managed_fields = None;
+        let key = Key::of(&run.metadata);
+        match self.runs.entry(key.clone()) {
+            Entry::Vacant(entry) => {
+                self.keys.insert(run.metadata.uid.clone().unwrap_or_default(), key.clone());
+                entry.insert(IndexedRun { parsed: Arc::new(Parsed::of(&run)), run: Arc::new(run) });
+            }
+            Entry::Occupied(mut entry) => {
+                let known = entry.get();
+                let same = known.run.metadata.uid == run.metadata.uid;
+                if same && !is_newer(&run.metadata, &known.run.metadata) {
+                    return Ok(None);
+                }
+                let unedited = same && known.run.metadata.generation == run.metadata.generation;
+                let parsed = if unedited { Arc::clone(&known.parsed) } else { Arc::new(Parsed::of(&run)) };
+                self.keys.insert(run.metadata.uid.clone().unwrap_or_default(), key.clone());
+                entry.insert(IndexedRun { run: Arc::new(run), parsed });
+            }
+        }
+        Ok(Some(key))
+    }
+
+    /// Takes in the answer to one of our own writes. A Run that is gone stays gone: it may have been deleted while the
+    /// answer was on its way.
+    pub fn apply_written_run(&self, mut run: Run) {
+        run.metadata.managed_fields = None;
+        if let Some(mut known) = self.runs.get_mut(&Key::of(&run.metadata)) {
+            let same = known.run.metadata.uid == run.metadata.uid;
+            if same && is_newer(&run.metadata, &known.run.metadata) {
+                if known.run.metadata.generation != run.metadata.generation {
+                    known.parsed = Arc::new(Parsed::of(&run));
+                }
+                known.run = Arc::new(run);
+            }
+        }
+    }
+
+    /// Forgets a deleted Run, unless another of its name has taken its place.
+    pub fn remove_run(&self, metadata: &ObjectMeta) -> Key {
+        let key = Key::of(metadata);
+        self.runs.remove_if(&key, |_, entry| entry.run.metadata.uid == metadata.uid);
+        if let Some(uid) = &metadata.uid {
+            self.keys.remove(uid);
+        }
+        key
+    }
+
+    /// The Run of that name.
+    #[must_use]
+    pub fn run(&self, key: &Key) -> Option<IndexedRun> {
+        self.runs.get(key).map(|entry| entry.clone())
+    }
+
+    /// All Runs.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        self.runs.iter().map(|entry| entry.key().clone()).collect()
+    }
+
+    /// Takes in a Job; returns the Run it belongs to.
+    pub fn apply_job(&self, mut job: LightJob) -> Option<Key> {
+        job.metadata.managed_fields = None;
+        let owner = controller_uid(&job.metadata)?.to_owned();
+        let mut jobs = self.jobs.entry(owner.clone()).or_default();
+        let name = job.name_any();
+        let stale = jobs.get(&name).is_some_and(|known| {
+            known.metadata.uid == job.metadata.uid && !is_newer(&job.metadata, &known.metadata)
+        });
+        if stale {
+            return None;
+        }
+        jobs.insert(name, Arc::new(job));
+        drop(jobs);
+        self.key_of(&owner)
+    }
+
+    /// Forgets a deleted Job; returns the Run it belonged to.
+    pub fn remove_job(&self, metadata: &ObjectMeta) -> Option<Key> {
+        let owner = controller_uid(metadata)?;
+        if let Some(mut jobs) = self.jobs.get_mut(owner) {
+            let name = metadata.name.as_deref().unwrap_or_default();
+            if jobs.get(name).is_some_and(|known| known.metadata.uid == metadata.uid) {
+                jobs.remove(name);
+            }
+        }
+        self.jobs.remove_if(owner, |_, jobs| jobs.is_empty());
+        self.key_of(owner)
+    }
+
+    /// The Jobs of the Run of that UID.
+    #[must_use]
+    pub fn jobs(&self, uid: &str) -> Vec<Arc<LightJob>> {
+        self.jobs.get(uid).map(|jobs| jobs.values().map(Arc::clone).collect()).unwrap_or_default()
+    }
+
+    /// Metadata of every Job, to find what a new list no longer shows.
+    #[must_use]
+    pub fn all_jobs(&self) -> Vec<ObjectMeta> {
+        self.jobs.iter().flat_map(|jobs| jobs.values().map(|job| job.metadata.clone()).collect::<Vec<_>>()).collect()
+    }
+
+    /// Takes in a ConfigMap; returns the Run it belongs to.
+    pub fn apply_config(&self, mut config: LightConfigMap) -> Option<Key> {
+        config.metadata.managed_fields = None;
+        let owner = controller_uid(&config.metadata)?.to_owned();
+        let stale = self.configs.get(&owner).is_some_and(|known| {
+            known.metadata.uid == config.metadata.uid && !is_newer(&config.metadata, &known.metadata)
+        });
+        if stale {
+            return None;
+        }
+        self.configs.insert(owner.clone(), Arc::new(config));
+        self.key_of(&owner)
+    }
+
+    /// Forgets a deleted ConfigMap; returns the Run it belonged to.
+    pub fn remove_config(&self, metadata: &ObjectMeta) -> Option<Key> {
+        let owner = controller_uid(metadata)?;
+        self.configs.remove_if(owner, |_, config| config.metadata.uid == metadata.uid);
+        self.key_of(owner)
+    }
+
+    /// The ConfigMap of the Run of that UID.
+    #[must_use]
+    pub fn config(&self, uid: &str) -> Option<Arc<LightConfigMap>> {
+        self.configs.get(uid).map(|config| Arc::clone(&config))
+    }
+
+    /// Metadata of every ConfigMap.
+    #[must_use]
+    pub fn all_configs(&self) -> Vec<ObjectMeta> {
+        self.configs.iter().map(|config| config.metadata.clone()).collect()
+    }
+
+    /// Metadata of every Run.
+    #[must_use]
+    pub fn all_runs(&self) -> Vec<ObjectMeta> {
+        self.runs.iter().map(|entry| entry.run.metadata.clone()).collect()
+    }
+
+    fn key_of(&self, uid: &str) -> Option<Key> {
+        self.keys.get(uid).map(|key| key.clone())
+    }
+}
+
+/// The UID of the Run that controls an object. Names and labels of others do not count (R10).
+fn controller_uid(metadata: &ObjectMeta) -> Option<&str> {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    let ours = |api: &str| api.split('/').next() == Some(crds::GROUP);
+    let owner = owners.iter().find(|owner| owner.controller == Some(true))?;
+    (owner.kind == crds::KIND && ours(&owner.api_version)).then_some(owner.uid.as_str())
+}
+
+/// resourceVersions of one kind are numbers that grow; one that is not a number is taken as it comes.
+fn is_newer(candidate: &ObjectMeta, known: &ObjectMeta) -> bool {
+    let number = |metadata: &ObjectMeta| metadata.resource_version.as_deref().and_then(|text| text.parse::<u64>().ok());
+    match (number(candidate), number(known)) {
+        (Some(candidate), Some(known)) => candidate > known,
+        _ => true,
+    }
+}

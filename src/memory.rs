@@ -1,0 +1,67 @@
+//! What this process knows about a Run and no other does. All of it may be lost (see [`Process`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use scheduler::observation::{Process, Refusal, RefusalCause};
+
+/// Longest pause between attempts (R38).
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
+/// The memory of one Run.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// The Run it is about: another of the same name starts anew.
+    pub uid: String,
+    /// The term in which the Run was last looked at to the end.
+    pub term: Option<u64>,
+    /// Creates of unknown outcome, with their attempt.
+    pub in_doubt: BTreeMap<String, i32>,
+    /// Creates the API server refused.
+    pub refused: BTreeMap<String, (Refusal, u32)>,
+    /// Failed calls since the last look that went through.
+    pub failures: u32,
+}
+
+impl Memory {
+    /// The facts for one look.
+    #[must_use]
+    pub fn process(&self, holder: &str, term: u64, absent: &BTreeSet<String>) -> Process {
+        Process {
+            holder: holder.to_owned(),
+            first_look: self.term != Some(term),
+            in_doubt: self.in_doubt.clone(),
+            absent: absent.clone(),
+            refused: self.refused.iter().map(|(name, (refusal, _))| (name.clone(), refusal.clone())).collect(),
+        }
+    }
+
+    /// Notes that the API server said no; returns whether that is news.
+    pub fn refuse(&mut self, name: &str, cause: RefusalCause, message: &str, now: Timestamp) -> bool {
+        let known = self.refused.get(name);
+        let news = known.is_none_or(|(refusal, _)| refusal.message != message);
+        let attempts = known.map_or(0, |(_, attempts)| attempts.saturating_add(1));
+        let retry_at = now.saturating_add(pause(attempts)).unwrap_or(now);
+        let refusal = Refusal { cause, message: message.to_owned(), retry_at };
+        self.refused.insert(name.to_owned(), (refusal, attempts));
+        news
+    }
+
+    /// Forgets what concerns neither a claim nor the ConfigMap any more.
+    pub fn retain(&mut self, concerns: impl Fn(&str) -> bool) {
+        self.in_doubt.retain(|name, _| concerns(name));
+        self.refused.retain(|name, _| concerns(name));
+    }
+
+    /// How long to wait after another failed call.
+    pub fn back_off(&mut self) -> SignedDuration {
+        let pause = pause(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        pause
+    }
+}
+
+/// Doubling from 0.2 s to 10 s.
+fn pause(attempts: u32) -> SignedDuration {
+    SignedDuration::from_millis(200_i64.saturating_mul(1 << attempts.min(10))).min(LONGEST_PAUSE)
+}

@@ -1,0 +1,125 @@
+//! The pod of a run: what users set, restricted Pod Security unless they say otherwise (R8).
+
+use crds::Run;
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, PodSecurityContext, PodSpec,
+    ProjectedVolumeSource, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
+};
+
+use super::{Defaults, config_map_name};
+
+/// Pod annotation by which the document asks for an AWS role.
+const ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
+const AWS_TOKEN_DIR: &str = "/var/run/secrets/eks.amazonaws.com/serviceaccount";
+/// The only writable place: HOME and TMPDIR, without which plugins cannot start on a read-only root.
+const SCRATCH: &str = "/tmp";
+
+/// The pod of every run of this Run.
+pub(super) fn spec(run: &Run, defaults: &Defaults) -> PodSpec {
+    let spec = &run.spec;
+    let role = spec.pod_annotations.as_ref().and_then(|annotations| annotations.get(ROLE_ARN));
+    let mut volumes = vec![config_volume(run), empty_dir("scratch")];
+    let mut mounts = vec![
+        VolumeMount { read_only: Some(true), ..mount("config", "/config") },
+        mount("scratch", SCRATCH),
+    ];
+    let mut env = vec![
+        variable("MARMOT_HOST", &defaults.marmot_url),
+        variable("HOME", SCRATCH),
+        variable("TMPDIR", SCRATCH),
+    ];
+    if let Some(role) = role {
+        volumes.push(aws_token());
+        mounts.push(VolumeMount { read_only: Some(true), ..mount("aws-token", AWS_TOKEN_DIR) });
+        env.push(variable("AWS_ROLE_ARN", role));
+        env.push(variable("AWS_WEB_IDENTITY_TOKEN_FILE", &format!("{AWS_TOKEN_DIR}/token")));
+    }
+    let own_env = spec.env.clone().unwrap_or_default();
+    env.retain(|ours| own_env.iter().all(|theirs| theirs.name != ours.name));
+    env.extend(own_env);
+    volumes.extend(spec.volumes.clone().unwrap_or_default());
+    mounts.extend(spec.volume_mounts.clone().unwrap_or_default());
+    let command = ["marmot", "ingest", "-c", "/config/pipeline.yaml", "--host", "$(MARMOT_HOST)"];
+    PodSpec {
+        service_account_name: Some(
+            spec.service_account_name.clone().unwrap_or_else(|| defaults.service_account.clone()),
+        ),
+        restart_policy: Some("Never".to_owned()),
+        image_pull_secrets: spec.image_pull_secrets.clone(),
+        node_selector: spec.node_selector.clone(),
+        tolerations: spec.tolerations.clone(),
+        affinity: spec.affinity.clone(),
+        priority_class_name: spec.priority_class_name.clone(),
+        security_context: Some(pod_security(spec.pod_security_context.clone().unwrap_or_default())),
+        containers: vec![Container {
+            name: "marmot-ingest".to_owned(),
+            image: Some(spec.image.clone().unwrap_or_else(|| defaults.image.clone())),
+            image_pull_policy: spec.image_pull_policy.as_ref().map(ToString::to_string),
+            command: Some(command.map(str::to_owned).to_vec()),
+            env: Some(env),
+            env_from: spec.env_from.clone(),
+            resources: spec.resources.clone(),
+            volume_mounts: Some(mounts),
+            security_context: Some(container_security(spec.security_context.clone().unwrap_or_default())),
+            ..Container::default()
+        }],
+        volumes: Some(volumes),
+        ..PodSpec::default()
+    }
+}
+
+/// What a user sets stands; the rest is what Pod Security `restricted` asks for.
+fn pod_security(mut context: PodSecurityContext) -> PodSecurityContext {
+    context.run_as_non_root.get_or_insert(true);
+    context.seccomp_profile.get_or_insert_with(|| SeccompProfile {
+        type_: "RuntimeDefault".to_owned(),
+        ..SeccompProfile::default()
+    });
+    context
+}
+
+fn container_security(mut context: SecurityContext) -> SecurityContext {
+    context.allow_privilege_escalation.get_or_insert(false);
+    context.read_only_root_filesystem.get_or_insert(true);
+    context
+        .capabilities
+        .get_or_insert_with(|| Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() });
+    context
+}
+
+fn config_volume(run: &Run) -> Volume {
+    let name = run.metadata.name.as_deref().unwrap_or_default();
+    Volume {
+        name: "config".to_owned(),
+        config_map: Some(ConfigMapVolumeSource { name: config_map_name(name), ..ConfigMapVolumeSource::default() }),
+        ..Volume::default()
+    }
+}
+
+fn empty_dir(name: &str) -> Volume {
+    Volume { name: name.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
+}
+
+/// The token the EKS webhook would project if the annotation stood on the ServiceAccount; on a pod it ignores it.
+fn aws_token() -> Volume {
+    let token = ServiceAccountTokenProjection {
+        audience: Some("sts.amazonaws.com".to_owned()),
+        expiration_seconds: Some(86_400),
+        path: "token".to_owned(),
+    };
+    let source = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
+    Volume {
+        name: "aws-token".to_owned(),
+        projected: Some(ProjectedVolumeSource { sources: Some(vec![source]), ..ProjectedVolumeSource::default() }),
+        ..Volume::default()
+    }
+}
+
+fn mount(name: &str, path: &str) -> VolumeMount {
+    VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
+}
+
+fn variable(name: &str, value: &str) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value.to_owned()), ..EnvVar::default() }
+}

@@ -1,0 +1,116 @@
+//! API objects → [`Observation`]: the only place where the core's picture of the world is put together.
+
+use crds::Run;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::JobCondition;
+use scheduler::observation::{Finished, Observation, ObservedJob, Problem, Process, RunMeta, Spec};
+use scheduler::policy::ConcurrencyPolicy;
+use scheduler::state::{Outcome, RunKind};
+
+use crate::index::{Index, IndexedRun};
+use crate::light::LightJob;
+use crate::objects::Defaults;
+use crate::status;
+
+/// How far ahead of its tick a claim is made when few Runs are due together.
+pub const LEAD: SignedDuration = SignedDuration::from_secs(2);
+
+/// The observation of a Run.
+#[must_use]
+pub fn observe(indexed: &IndexedRun, index: &Index, process: Process, defaults: &Defaults) -> Observation {
+    let run = &indexed.run;
+    let uid = run.metadata.uid.as_deref().unwrap_or_default();
+    let current = run.status.clone().unwrap_or_default();
+    Observation {
+        run: metadata(run),
+        spec: spec(indexed, defaults),
+        state: status::state(&current),
+        report: status::report(&current),
+        jobs: index.jobs(uid).iter().filter_map(|job| observed_job(job)).collect(),
+        config_hash: index.config(uid).map(|config| config.hash.clone()),
+        process,
+        lead: LEAD,
+    }
+}
+
+fn metadata(run: &Run) -> RunMeta {
+    let annotation = |key: &str| run.metadata.annotations.as_ref().and_then(|annotations| annotations.get(key));
+    let finalizers = run.metadata.finalizers.as_deref().unwrap_or_default();
+    RunMeta {
+        name: run.metadata.name.clone().unwrap_or_default(),
+        generation: run.metadata.generation.unwrap_or_default(),
+        created_at: run.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        deleting: run.metadata.deletion_timestamp.is_some(),
+        trigger: annotation(crds::TRIGGER_ANNOTATION).cloned(),
+        trigger_taken: annotation(crds::TRIGGER_TAKEN_ANNOTATION).and_then(|number| number.parse().ok()),
+        finalizer: finalizers.iter().any(|finalizer| finalizer == crds::FINALIZER),
+    }
+}
+
+fn spec(indexed: &IndexedRun, defaults: &Defaults) -> Spec {
+    let (run, parsed) = (&indexed.run.spec, &indexed.parsed);
+    let limit = |limit: Option<i32>, default: i32| usize::try_from(limit.unwrap_or(default)).unwrap_or_default();
+    Spec {
+        schedule: parsed.schedule.clone(),
+        suspend: run.suspend.unwrap_or_default(),
+        policy: match run.concurrency_policy.clone().unwrap_or_default() {
+            crds::ConcurrencyPolicy::Allow => ConcurrencyPolicy::Allow,
+            crds::ConcurrencyPolicy::Forbid => ConcurrencyPolicy::Forbid,
+            crds::ConcurrencyPolicy::Replace => ConcurrencyPolicy::Replace,
+        },
+        starting_deadline: run.starting_deadline_seconds.map(SignedDuration::from_secs),
+        successful_history: limit(run.successful_jobs_history_limit, crds::DEFAULT_SUCCESSFUL_HISTORY),
+        failed_history: limit(run.failed_jobs_history_limit, crds::DEFAULT_FAILED_HISTORY),
+        pipeline_hash: parsed.pipeline_hash.clone(),
+        config_hash: parsed.config_hash.clone(),
+        problem: parsed.problem.clone().or_else(|| missing_default(indexed, defaults)),
+    }
+}
+
+/// What neither the Run nor the operator's flags say.
+fn missing_default(indexed: &IndexedRun, defaults: &Defaults) -> Option<Problem> {
+    if defaults.marmot_url.is_empty() {
+        return Some(Problem {
+            reason: "NoMarmot".to_owned(),
+            message: "the operator does not know where Marmot is: start it with --marmot-url".to_owned(),
+        });
+    }
+    (defaults.image.is_empty() && indexed.run.spec.image.is_none()).then(|| Problem {
+        reason: "NoImage".to_owned(),
+        message: "no ingestion image: set spec.image, or start the operator with --image".to_owned(),
+    })
+}
+
+/// A Job of the operator's own making; others of this owner are none of its business.
+fn observed_job(job: &LightJob) -> Option<ObservedJob> {
+    let labels = job.metadata.labels.as_ref()?;
+    Some(ObservedJob {
+        name: job.metadata.name.clone()?,
+        uid: job.metadata.uid.clone()?,
+        kind: match labels.get(crds::KIND_LABEL)?.as_str() {
+            "Scheduled" => RunKind::Scheduled,
+            "OneShot" => RunKind::OneShot,
+            "Trigger" => RunKind::Trigger,
+            "Teardown" => RunKind::Teardown,
+            _ => return None,
+        },
+        created_at: job.metadata.creation_timestamp.as_ref()?.0,
+        deleting_since: job.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+        finished: job.status.conditions.iter().flatten().find_map(|condition| finished(job, condition)),
+    })
+}
+
+/// A Job has finished when it has `Complete` or `Failed` (R5), not when a pod of it has.
+fn finished(job: &LightJob, condition: &JobCondition) -> Option<Finished> {
+    if condition.status != "True" {
+        return None;
+    }
+    let outcome = match condition.type_.as_str() {
+        "Complete" => Outcome::Succeeded,
+        "Failed" if condition.reason.as_deref() == Some("DeadlineExceeded") => Outcome::Killed,
+        "Failed" => Outcome::Failed,
+        _ => return None,
+    };
+    let at = condition.last_transition_time.as_ref().or(job.metadata.creation_timestamp.as_ref())?.0;
+    Some(Finished { outcome, at, reason: condition.reason.clone(), message: condition.message.clone() })
+}

@@ -1,0 +1,62 @@
+//! Logs: text for people or JSON for machines, on standard error.
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::util::TryInitError;
+use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object per line.
+    Json,
+}
+
+/// Libraries that have nothing to tell a user below a warning. The lease's crate (which logs by `log`) tells stand-bys
+/// every two seconds that the lease is held; what matters of that, `leader` says itself.
+const QUIET: &str = "kube=warn,kube_client=warn,kube_runtime=warn,kube_leader_election=warn,hyper=warn,hyper_util=warn,\
+                     rustls=warn,tower=warn";
+
+/// The filter for `level`: a level (`info`) or a list of directives (`info,marmot_operator::leader=debug`), with the
+/// libraries kept at `warn` unless a directive names them.
+///
+/// # Errors
+/// Where `level` is no such list.
+pub fn filter(level: &str) -> Result<EnvFilter, ParseError> {
+    // Of two directives for one target the later one counts.
+    EnvFilter::builder().parse(format!("{QUIET},{level}"))
+}
+
+/// Sends the process's logs to standard error from now on.
+///
+/// # Errors
+/// Where that has been done before.
+pub fn init(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = match format {
+        LogFormat::Text => layer.boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(layer).try_init()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_quiet_unless_asked() {
+        assert!(filter("info").unwrap().to_string().contains("kube_leader_election=warn"));
+        let asked = filter("info,kube_leader_election=debug").unwrap().to_string();
+        assert!(asked.contains("kube_leader_election=debug") && !asked.contains("kube_leader_election=warn"), "{asked}");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert!(filter("marmot=loud").is_err());
+    }
+}

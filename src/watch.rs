@@ -1,0 +1,217 @@
+//! The watches: API server → index → queue. They end only with the process; errors are waited out (R38).
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crds::Run;
+use futures::TryStreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tracing::{debug, warn};
+
+use crate::index::{Index, Key};
+use crate::lenient::Lenient;
+use crate::light::{LightConfigMap, LightJob};
+use crate::queue::{Lane, Queue};
+
+/// A kind of object the index holds.
+trait Indexed: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static {
+    /// Only objects with this label are watched.
+    const SELECTOR: Option<&'static str>;
+
+    /// Takes the object in; returns the Run to look at.
+    fn apply(self, index: &Index) -> Option<Key>;
+
+    /// Takes a deleted object out; returns the Run to look at.
+    fn remove(metadata: &ObjectMeta, index: &Index) -> Option<Key>;
+
+    /// What the index holds of this kind.
+    fn all(index: &Index) -> Vec<ObjectMeta>;
+}
+
+const OURS: Option<&str> = Some("app.kubernetes.io/managed-by=marmot-operator");
+
+impl Indexed for Lenient<Run> {
+    const SELECTOR: Option<&'static str> = None;
+
+    fn apply(self, index: &Index) -> Option<Key> {
+        index.apply_run(self).unwrap_or_else(|broken| {
+            warn!(run = %Key::of(&broken.metadata), error = broken.error, "this Run cannot be read and is skipped");
+            None
+        })
+    }
+
+    fn remove(metadata: &ObjectMeta, index: &Index) -> Option<Key> {
+        Some(index.remove_run(metadata))
+    }
+
+    fn all(index: &Index) -> Vec<ObjectMeta> {
+        index.all_runs()
+    }
+}
+
+impl Indexed for Lenient<LightJob> {
+    const SELECTOR: Option<&'static str> = OURS;
+
+    fn apply(self, index: &Index) -> Option<Key> {
+        match self.0 {
+            Ok(job) => index.apply_job(job),
+            Err(broken) => {
+                warn!(job = %Key::of(&broken.metadata), error = broken.error, "this Job cannot be read and is skipped");
+                None
+            }
+        }
+    }
+
+    fn remove(metadata: &ObjectMeta, index: &Index) -> Option<Key> {
+        index.remove_job(metadata)
+    }
+
+    fn all(index: &Index) -> Vec<ObjectMeta> {
+        index.all_jobs()
+    }
+}
+
+impl Indexed for Lenient<LightConfigMap> {
+    const SELECTOR: Option<&'static str> = OURS;
+
+    fn apply(self, index: &Index) -> Option<Key> {
+        self.0.ok().and_then(|config| index.apply_config(config))
+    }
+
+    fn remove(metadata: &ObjectMeta, index: &Index) -> Option<Key> {
+        index.remove_config(metadata)
+    }
+
+    fn all(index: &Index) -> Vec<ObjectMeta> {
+        index.all_configs()
+    }
+}
+
+/// Which lists have been seen whole.
+#[derive(Debug, Default)]
+pub struct Synced {
+    runs: AtomicBool,
+    jobs: AtomicBool,
+    configs: AtomicBool,
+}
+
+impl Synced {
+    /// What has not been seen yet; empty once a look is worth anything.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&'static str> {
+        [(&self.runs, "runs"), (&self.jobs, "jobs"), (&self.configs, "configmaps")]
+            .into_iter()
+            .filter(|(seen, _)| !seen.load(Ordering::Acquire))
+            .map(|(_, name)| name)
+            .collect()
+    }
+
+    /// All lists have been seen.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.missing().is_empty()
+    }
+}
+
+/// Follows Runs, Jobs and ConfigMaps in one namespace, or in all. Ends when dropped.
+pub async fn run(client: Client, namespace: Option<&str>, index: &Index, queue: &Queue, synced: &Arc<Synced>) {
+    tokio::join!(
+        follow::<Lenient<Run>>(client.clone(), namespace, index, queue, synced, &synced.runs),
+        follow::<Lenient<LightJob>>(client.clone(), namespace, index, queue, synced, &synced.jobs),
+        follow::<Lenient<LightConfigMap>>(client, namespace, index, queue, synced, &synced.configs),
+    );
+}
+
+async fn follow<K>(
+    client: Client,
+    namespace: Option<&str>,
+    index: &Index,
+    queue: &Queue,
+    synced: &Synced,
+    seen: &AtomicBool,
+) where
+    K: Indexed,
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    let api: Api<K> = namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
+    let config = watcher::Config { label_selector: K::SELECTOR.map(str::to_owned), ..watcher::Config::default() };
+    let mut events = std::pin::pin!(watch(api, config).backoff(Pauses::default()));
+    let mut listed = HashSet::new();
+    loop {
+        match events.try_next().await {
+            Ok(Some(event)) => {
+                let changed = take_in(event, index, &mut listed, seen);
+                if synced.is_complete() {
+                    changed.into_iter().for_each(|key| queue.push(key, Lane::Change));
+                }
+            }
+            Ok(None) => return,
+            Err(error) => debug!(kind = %K::kind(&()), %error, "watch interrupted"),
+        }
+    }
+}
+
+/// Applies one event; returns the Runs it concerns. Once a list is complete, what it no longer shows is gone.
+fn take_in<K: Indexed>(event: Event<K>, index: &Index, listed: &mut HashSet<String>, seen: &AtomicBool) -> Vec<Key> {
+    match event {
+        Event::Apply(object) => object.apply(index).into_iter().collect(),
+        Event::Delete(object) => K::remove(object.meta(), index).into_iter().collect(),
+        Event::Init => {
+            listed.clear();
+            Vec::new()
+        }
+        Event::InitApply(object) => {
+            listed.extend(object.meta().uid.clone());
+            object.apply(index).into_iter().collect()
+        }
+        Event::InitDone => {
+            let gone = K::all(index).into_iter().filter(|held| held.uid.as_ref().is_none_or(|uid| !listed.contains(uid)));
+            let changed: Vec<Key> = gone.filter_map(|metadata| K::remove(&metadata, index)).collect();
+            listed.clear();
+            if !seen.swap(true, Ordering::AcqRel) {
+                // The first look at everybody, once the last of the lists is complete.
+                return index.keys();
+            }
+            changed
+        }
+    }
+}
+
+/// Pauses between attempts at a watch: doubling from 0.2 s to 10 s (R38).
+#[derive(Debug)]
+struct Pauses(Duration);
+
+impl Pauses {
+    const FIRST: Duration = Duration::from_millis(200);
+    const LONGEST: Duration = Duration::from_secs(10);
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(Self::FIRST)
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.0;
+        self.0 = (pause * 2).min(Self::LONGEST);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0 = Self::FIRST;
+    }
+}
