@@ -5,6 +5,7 @@ mod exposition;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -17,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Bind;
 use crate::metrics::Metrics;
+
+/// How long open requests have to end at shutdown.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the process still waits for before it counts as ready: caches, never leadership (R35, R38). Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +86,7 @@ pub struct BindError {
 pub struct Endpoint {
     /// Where.
     pub address: SocketAddr,
-    /// Ends when `shutdown` was cancelled and open requests are answered.
+    /// Ends when `shutdown` was cancelled and open requests are answered, or half a second later.
     pub task: JoinHandle<()>,
 }
 
@@ -140,9 +144,17 @@ async fn serve(
     let Some(listener) = listen(bind).await.map_err(failed)? else { return Ok(None) };
     let address = listener.local_addr().map_err(failed)?;
     let task = tokio::spawn(async move {
-        let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
-        if let Err(error) = server.await {
-            tracing::error!(%error, flag, "the endpoint ended");
+        let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        // A client that keeps its connection open must not keep the process alive.
+        let patience = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(PATIENCE).await;
+        };
+        tokio::select! {
+            ended = server => if let Err(error) = ended {
+                tracing::error!(%error, flag, "the endpoint ended");
+            },
+            () = patience => {}
         }
     });
     Ok(Some(Endpoint { address, task }))

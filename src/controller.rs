@@ -142,8 +142,9 @@ impl Controller {
 
 /// A conflict is usual; a call that failed is worth a line.
 fn report(key: &Key, error: &ExecuteError) {
-    match error {
-        ExecuteError::Conflict => debug!(run = %key, %error, "looking again"),
-        _ => warn!(run = %key, %error, "looking again"),
+    if let ExecuteError::Conflict = error {
+        debug!(run = %key, %error, "looking again");
+    } else {
+        warn!(run = %key, %error, "looking again");
     }
 }

@@ -58,18 +58,16 @@ pub fn event_for(news: &News) -> Event {
                 (RunKind::Trigger, _) => format!("Created Job {job} for the trigger annotation"),
                 _ => format!("Created Job {job}"),
             };
-            event(EventType::Normal, "SuccessfulCreate", what)
+            event(EventType::Normal, "SuccessfulCreate", &what)
         }
         News::Finished(result) => finished(result),
-        News::Skipped(skipped) => event(EventType::Warning, skip_reason(skipped.reason), describe(skipped)),
-        News::Problem { reason, message } => event(EventType::Warning, reason, message.clone()),
-        News::TriggerQueued => {
-            event(EventType::Normal, "TriggerQueued", "The trigger waits for the active run to end".to_owned())
-        }
+        News::Skipped(skipped) => event(EventType::Warning, skip_reason(skipped.reason), &describe(skipped)),
+        News::Problem { reason, message } => event(EventType::Warning, reason, message),
+        News::TriggerQueued => event(EventType::Normal, "TriggerQueued", "The trigger waits for the active run to end"),
         News::InvalidTrigger { value } => event(
             EventType::Warning,
             "InvalidTrigger",
-            format!("Annotation runs.marmotdata.io/trigger is {value:?}; only \"true\" starts a run"),
+            &format!("Annotation runs.marmotdata.io/trigger is {value:?}; only \"true\" starts a run"),
         ),
     }
 }
@@ -77,22 +75,22 @@ pub fn event_for(news: &News) -> Event {
 /// The event for a refused create (R39, R10).
 #[must_use]
 pub fn refused(job: &str, message: &str) -> Event {
-    event(EventType::Warning, "FailedCreate", format!("Error creating Job {job}: {message}"))
+    event(EventType::Warning, "FailedCreate", &format!("Error creating Job {job}: {message}"))
 }
 
 /// The event for a deleted stray (R33).
 #[must_use]
 pub fn stray(job: &str) -> Event {
-    event(EventType::Warning, "StrayJob", format!("Deleted Job {job}, which nothing accounts for"))
+    event(EventType::Warning, "StrayJob", &format!("Deleted Job {job}, which nothing accounts for"))
 }
 
 /// The event for a Job that made way (R18).
 #[must_use]
 pub fn replaced(job: &str) -> Event {
-    event(EventType::Normal, "Replaced", format!("Deleted Job {job} to make way for a newer run"))
+    event(EventType::Normal, "Replaced", &format!("Deleted Job {job} to make way for a newer run"))
 }
 
-fn event(type_: EventType, reason: &str, note: String) -> Event {
+fn event(type_: EventType, reason: &str, note: &str) -> Event {
     // The API server refuses notes over 1 kB.
     let note = note.chars().take(1000).collect();
     Event { type_, reason: reason.to_owned(), note: Some(note), action: ACTION_RUN.to_owned(), secondary: None }
@@ -105,8 +103,8 @@ fn finished(result: &RunResult) -> Event {
         note.push_str(part);
     }
     match result.outcome {
-        Outcome::Succeeded => event(EventType::Normal, "SawCompletedJob", note),
-        Outcome::Partial | Outcome::Failed | Outcome::Killed => event(EventType::Warning, "RunFailed", note),
+        Outcome::Succeeded => event(EventType::Normal, "SawCompletedJob", &note),
+        Outcome::Partial | Outcome::Failed | Outcome::Killed => event(EventType::Warning, "RunFailed", &note),
     }
 }
 

@@ -343,7 +343,9 @@ impl Executor {
         self.metrics.api_call(operation, resource, code, sent.elapsed());
         match answer {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(ExecuteError::Gone { object: object.to_owned() }),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+                Err(ExecuteError::Gone { object: object.to_owned() })
+            }
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => Err(ExecuteError::Conflict),
             Ok(Err(source)) => {
                 Err(ExecuteError::Api { operation, object: object.to_owned(), source: Box::new(source) })

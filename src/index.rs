@@ -1,4 +1,4 @@
-//! What the watches have shown, and our own writes: Runs by name, Jobs and ConfigMaps by the UID of their Run.
+//! What the watches have shown, and our own writes: Runs by name, Jobs and `ConfigMaps` by the UID of their Run.
 //!
 //! Whatever carries the higher resourceVersion wins, and the answer to a write goes in like a watch event. So no look is
 //! ever based on a state older than this process' own last write to that Run (R33).
@@ -61,13 +61,14 @@ pub struct Index {
     configs: DashMap<String, Arc<LightConfigMap>>,
 }
 
+#[allow(clippy::must_use_candidate, reason = "the Run to look at matters to the watches, not after our own writes")]
 impl Index {
     /// Takes in a Run from the watch. Returns its key if that changed anything.
     ///
     /// # Errors
     ///
     /// The broken object, for somebody to report.
-    pub fn apply_run(&self, run: Lenient<Run>) -> Result<Option<Key>, Broken> {
+    pub fn apply_run(&self, run: Lenient<Run>) -> Result<Option<Key>, Box<Broken>> {
         let mut run = run.0?;
         run.metadata.managed_fields = None;
         let key = Key::of(&run.metadata);
@@ -134,9 +135,9 @@ impl Index {
         let owner = controller_uid(&job.metadata)?.to_owned();
         let mut jobs = self.jobs.entry(owner.clone()).or_default();
         let name = job.name_any();
-        let stale = jobs.get(&name).is_some_and(|known| {
-            known.metadata.uid == job.metadata.uid && !is_newer(&job.metadata, &known.metadata)
-        });
+        let stale = jobs
+            .get(&name)
+            .is_some_and(|known| known.metadata.uid == job.metadata.uid && !is_newer(&job.metadata, &known.metadata));
         if stale {
             return None;
         }

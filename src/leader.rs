@@ -116,7 +116,8 @@ pub fn run(
     let (state, receiver) = watch::channel(Leadership::Standby { holder: None });
     let observed = Observed::default();
     let unreadable = false;
-    let elector = Elector { config, clock, metrics, guard, api, lock, state, observed, term: None, terms: 0, unreadable };
+    let elector =
+        Elector { config, clock, metrics, guard, api, lock, state, observed, term: None, terms: 0, unreadable };
     Ok((receiver, tokio::spawn(elector.run(changes, release))))
 }
 

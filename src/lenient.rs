@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 /// A `K`, or what is wrong with the object that stands in its place. kube's own guard goes through a buffer that loses
 /// raw JSON text, and the pipelines of Runs are kept as such.
 #[derive(Clone, Debug)]
-pub struct Lenient<K>(pub Result<K, Broken>);
+pub struct Lenient<K>(pub Result<K, Box<Broken>>);
 
 /// An object whose metadata could be read and no more.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Lenient<K> {
             Ok(object) => Ok(Self(Ok(object))),
             Err(error) => {
                 let MetadataOnly { metadata } = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
-                Ok(Self(Err(Broken { metadata, error: error.to_string() })))
+                Ok(Self(Err(Box::new(Broken { metadata, error: error.to_string() }))))
             }
         }
     }

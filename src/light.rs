@@ -1,4 +1,4 @@
-//! Jobs and ConfigMaps as far as the operator looks at them: kept in memory by the ten thousand.
+//! Jobs and `ConfigMaps` as far as the operator looks at them: kept in memory by the ten thousand.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -70,7 +70,8 @@ pub fn job(run: &Run, order: &JobOrder, defaults: &Defaults) -> Job {
     let pod_annotations = run.spec.pod_annotations.clone().unwrap_or_default();
     let mut annotations = pod_annotations.clone();
     if let Some(tick) = order.tick {
-        annotations.insert(crds::SCHEDULED_TIMESTAMP_ANNOTATION.to_owned(), in_zone(tick, run.spec.time_zone.as_deref()));
+        annotations
+            .insert(crds::SCHEDULED_TIMESTAMP_ANNOTATION.to_owned(), in_zone(tick, run.spec.time_zone.as_deref()));
     }
     Job {
         metadata: ObjectMeta {

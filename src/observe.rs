@@ -53,7 +53,7 @@ fn spec(indexed: &IndexedRun, defaults: &Defaults) -> Spec {
     Spec {
         schedule: parsed.schedule.clone(),
         suspend: run.suspend.unwrap_or_default(),
-        policy: match run.concurrency_policy.clone().unwrap_or_default() {
+        policy: match run.concurrency_policy.unwrap_or_default() {
             crds::ConcurrencyPolicy::Allow => ConcurrencyPolicy::Allow,
             crds::ConcurrencyPolicy::Forbid => ConcurrencyPolicy::Forbid,
             crds::ConcurrencyPolicy::Replace => ConcurrencyPolicy::Replace,

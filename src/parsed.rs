@@ -32,12 +32,20 @@ impl Parsed {
         let pipeline = pipeline::render(name, run.spec.runs.get());
         let too_long = (name.len() > MAX_NAME).then(|| Problem {
             reason: "InvalidName".to_owned(),
-            message: format!("metadata.name has {} characters; labels carry it, so {MAX_NAME} is the limit", name.len()),
+            message: format!(
+                "metadata.name has {} characters; labels carry it, so {MAX_NAME} is the limit",
+                name.len()
+            ),
         });
         let invalid = pipeline.as_ref().err();
         let invalid = invalid.map(|message| Problem { reason: "InvalidPipeline".to_owned(), message: message.clone() });
         Self {
-            schedule: run.spec.schedule.as_deref().filter(|text| !text.is_empty()).map(|text| schedule(&run.spec, text)),
+            schedule: run
+                .spec
+                .schedule
+                .as_deref()
+                .filter(|text| !text.is_empty())
+                .map(|text| schedule(&run.spec, text)),
             config_hash: pipeline.map(|text| content_hash(&text)).unwrap_or_default(),
             pipeline_hash: pipeline_hash(&run.spec),
             problem: too_long.or(invalid),

@@ -24,9 +24,8 @@ struct Pipeline<'a> {
 /// A sentence for the Run's author if Marmot would misread the pipeline, call it a success without running it, or let
 /// its entries delete each other's assets.
 pub fn render(name: &str, runs: &str) -> Result<String, String> {
-    let runs: Vec<Map<String, Value>> = serde_json::from_str(runs).map_err(|error| {
-        format!("spec.runs must be a list of objects such as `- postgresql: {{…}}`: {error}")
-    })?;
+    let runs: Vec<Map<String, Value>> = serde_json::from_str(runs)
+        .map_err(|error| format!("spec.runs must be a list of objects such as `- postgresql: {{…}}`: {error}"))?;
     if runs.is_empty() {
         return Err("spec.runs is empty: name at least one source".to_owned());
     }
@@ -47,7 +46,10 @@ pub fn render(name: &str, runs: &str) -> Result<String, String> {
     serde_saphyr::to_fmt_writer_with_options(&mut text, &Pipeline { name, runs: &runs }, options)
         .map_err(|error| format!("spec.runs cannot be written as YAML: {error}"))?;
     if text.len() > MAX_LEN {
-        return Err(format!("spec.runs makes a pipeline.yaml of {} bytes; the limit is 1 MiB: split the Run", text.len()));
+        return Err(format!(
+            "spec.runs makes a pipeline.yaml of {} bytes; the limit is 1 MiB: split the Run",
+            text.len()
+        ));
     }
     Ok(text)
 }
@@ -60,7 +62,7 @@ mod tests {
     #[test]
     fn name_comes_first_keys_are_sorted_and_strings_stay_strings() {
         let text = render("orders", r#"[{"pg":{"port":5432,"host":"no","big":9007199254740993,"on":"010"}}]"#).unwrap();
-        assert!(text.starts_with("name: \"orders\"\nruns:\n"), "{text}");
+        assert!(text.starts_with("name: 'orders'\nruns:\n"), "{text}");
         let back: Value = serde_saphyr::from_str(&text).unwrap();
         assert_eq!(back["runs"][0]["pg"]["host"], "no");
         assert_eq!(back["runs"][0]["pg"]["on"], "010");

@@ -30,7 +30,9 @@ pub enum Preflight {
     #[error("no usable API server configuration: {0}; give --kubeconfig (and --context), or set KUBECONFIG")]
     NotConfigured(String),
     /// No answer.
-    #[error("the API server at {server} does not answer: {cause}; another one is chosen with --kubeconfig, --context or KUBECONFIG")]
+    #[error(
+        "the API server at {server} does not answer: {cause}; another one is chosen with --kubeconfig, --context or KUBECONFIG"
+    )]
     Unreachable {
         /// Its URL.
         server: String,
@@ -38,7 +40,9 @@ pub enum Preflight {
         cause: String,
     },
     /// An answer, but not to us.
-    #[error("the API server at {server} refuses to show the schema of Run: {cause}; check the credentials, and that the ClusterRole system:discovery is bound to them")]
+    #[error(
+        "the API server at {server} refuses to show the schema of Run: {cause}; check the credentials, and that the ClusterRole system:discovery is bound to them"
+    )]
     Refused {
         /// Its URL.
         server: String,
@@ -46,7 +50,9 @@ pub enum Preflight {
         cause: String,
     },
     /// Run is not installed.
-    #[error("the CRD runs.runs.marmotdata.io is missing; install it: marmot-operator crd | kubectl apply --server-side -f -")]
+    #[error(
+        "the CRD runs.runs.marmotdata.io is missing; install it: marmot-operator crd | kubectl apply --server-side -f -"
+    )]
     CrdMissing,
     /// Run is installed by an older operator.
     #[error(

@@ -21,10 +21,7 @@ pub fn state(status: &RunStatus) -> State {
         }),
         claims: status.claims.iter().map(|(job, claim)| (job.clone(), claim_in(claim))).collect(),
         active_jobs: status.active_jobs.iter().map(active_in).collect(),
-        one_shot: status
-            .one_shot
-            .as_ref()
-            .map(|shot| OneShot { hash: shot.hash.clone(), generation: shot.generation }),
+        one_shot: status.one_shot.as_ref().map(|shot| OneShot { hash: shot.hash.clone(), generation: shot.generation }),
         trigger_count: status.trigger_count.unwrap_or_default(),
         ledger: status.skipped_ticks.iter().filter_map(skipped_in).collect(),
         last_run: instant(status.last_run_time.as_ref()),
@@ -49,7 +46,7 @@ pub fn report(status: &RunStatus) -> Report {
     };
     Report {
         observed_generation: status.observed_generation.unwrap_or_default(),
-        phase: phase_in(status.phase.clone().unwrap_or_default()),
+        phase: phase_in(status.phase.unwrap_or_default()),
         active: status.active.unwrap_or_default(),
         next: instant(status.next_schedule_time.as_ref()),
         conditions: ConditionKind::ALL.into_iter().filter_map(condition).collect(),
@@ -112,7 +109,8 @@ fn conditions(current: &RunStatus, report: &Report, now: Timestamp) -> Vec<ApiCo
     let ours = report.conditions.iter().map(|condition| {
         let status = condition.status.map_or("Unknown", |holds| if holds { "True" } else { "False" });
         let known = current.conditions.iter().find(|known| known.type_ == condition.kind.as_str());
-        let since = known.filter(|known| known.status == status).map_or(Time(now), |known| known.last_transition_time.clone());
+        let since =
+            known.filter(|known| known.status == status).map_or(Time(now), |known| known.last_transition_time.clone());
         ApiCondition {
             type_: condition.kind.as_str().to_owned(),
             status: status.to_owned(),
@@ -136,7 +134,7 @@ fn time(instant: Option<Timestamp>) -> Option<Time> {
 
 fn claim_in(claim: &crds::Claim) -> Claim {
     Claim {
-        kind: kind_in(&claim.kind),
+        kind: kind_in(claim.kind),
         tick: instant(claim.tick.as_ref()),
         number: claim.number,
         attempt: claim.attempt,
@@ -160,7 +158,7 @@ fn active_in(job: &crds::ActiveJob) -> ActiveJob {
     ActiveJob {
         name: job.name.clone(),
         uid: job.uid.clone(),
-        kind: kind_in(&job.kind),
+        kind: kind_in(job.kind),
         settled_at: job.settled_at.0,
         finished: job.finished,
     }
@@ -198,7 +196,7 @@ fn skipped_out(skipped: &Skipped) -> crds::SkippedTicks {
 fn result_in(result: &crds::RunResult) -> Option<RunResult> {
     Some(RunResult {
         job: result.job.clone(),
-        kind: kind_in(&result.kind),
+        kind: kind_in(result.kind),
         started_at: instant(result.start_time.as_ref()),
         finished_at: instant(result.completion_time.as_ref())?,
         outcome: match result.outcome {
@@ -229,7 +227,7 @@ fn result_out(result: &RunResult) -> crds::RunResult {
     }
 }
 
-fn kind_in(kind: &crds::RunKind) -> RunKind {
+fn kind_in(kind: crds::RunKind) -> RunKind {
     match kind {
         crds::RunKind::Scheduled => RunKind::Scheduled,
         crds::RunKind::OneShot => RunKind::OneShot,

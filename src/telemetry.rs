@@ -52,7 +52,10 @@ mod tests {
     fn libraries_are_quiet_unless_asked() {
         assert!(filter("info").unwrap().to_string().contains("kube_leader_election=warn"));
         let asked = filter("info,kube_leader_election=debug").unwrap().to_string();
-        assert!(asked.contains("kube_leader_election=debug") && !asked.contains("kube_leader_election=warn"), "{asked}");
+        assert!(
+            asked.contains("kube_leader_election=debug") && !asked.contains("kube_leader_election=warn"),
+            "{asked}"
+        );
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Synced {
     }
 }
 
-/// Follows Runs, Jobs and ConfigMaps in one namespace, or in all. Ends when dropped.
+/// Follows Runs, Jobs and `ConfigMaps` in one namespace, or in all. Ends when dropped.
 pub async fn run(client: Client, namespace: Option<&str>, index: &Index, queue: &Queue, synced: &Arc<Synced>) {
     tokio::join!(
         follow::<Lenient<Run>>(client.clone(), namespace, index, queue, synced, &synced.runs),
@@ -150,7 +150,9 @@ async fn follow<K>(
             Ok(Some(event)) => {
                 let changed = take_in(event, index, &mut listed, seen);
                 if synced.is_complete() {
-                    changed.into_iter().for_each(|key| queue.push(key, Lane::Change));
+                    for key in changed {
+                        queue.push(key, Lane::Change);
+                    }
                 }
             }
             Ok(None) => return,
@@ -173,7 +175,8 @@ fn take_in<K: Indexed>(event: Event<K>, index: &Index, listed: &mut HashSet<Stri
             object.apply(index).into_iter().collect()
         }
         Event::InitDone => {
-            let gone = K::all(index).into_iter().filter(|held| held.uid.as_ref().is_none_or(|uid| !listed.contains(uid)));
+            let gone =
+                K::all(index).into_iter().filter(|held| held.uid.as_ref().is_none_or(|uid| !listed.contains(uid)));
             let changed: Vec<Key> = gone.filter_map(|metadata| K::remove(&metadata, index)).collect();
             listed.clear();
             if !seen.swap(true, Ordering::AcqRel) {

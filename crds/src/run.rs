@@ -6,16 +6,17 @@ use k8s_openapi::api::core::v1::{
     Affinity, EnvFromSource, EnvVar, LocalObjectReference, PodSecurityContext, ResourceRequirements, SecurityContext,
     Toleration, Volume, VolumeMount,
 };
-use kube::{CustomResource, KubeSchema};
+use kube::CustomResource;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::raw::RawJson;
-use crate::schema;
+use crate::names::{DEFAULT_BACKOFF_LIMIT, DEFAULT_FAILED_HISTORY, DEFAULT_SUCCESSFUL_HISTORY};
+use crate::raw::Raw;
+use crate::schema::fields;
 use crate::status::RunStatus;
 
-/// An ingestion pipeline: what to run, when, and how its pod looks. `metadata.name` is the pipeline's name in Marmot.
-
-#[derive(Clone, CustomResource, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+/// What to run, when, and how its pod looks.
+#[derive(Clone, CustomResource, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[kube(
     group = "runs.marmotdata.io",
     version = "v1alpha1",
@@ -25,6 +26,7 @@ use crate::status::RunStatus;
     namespaced,
     status = "RunStatus",
     derive = "PartialEq",
+    doc = "An ingestion pipeline of Marmot. metadata.name is the pipeline's name in Marmot.",
     printcolumn = r#"{"name":"Schedule","type":"string","jsonPath":".spec.schedule"}"#,
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Last Run","type":"date","jsonPath":".status.lastRunTime"}"#,
@@ -39,61 +41,64 @@ use crate::status::RunStatus;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RunSpec {
-    /// Source configurations, in the same format as the `runs` of the CLI's configuration file: a list of objects such
-    /// as `postgresql: {host: …}`. Kept as is.
-    #[schemars(schema_with = "schema::pipeline")]
-    pub runs: RawJson,
+    /// Source configurations, in the format of `runs` in the configuration file of `marmot ingest`: a list of objects
+    /// such as `postgresql: {host: db.example.com}`. At least one; kept as they are.
+    #[schemars(schema_with = "fields::runs")]
+    pub runs: Raw,
 
-    /// Cron expression with five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`, `@every <duration>`.
-    /// Without it the pipeline runs once, and once more after each change of the spec.
+    /// Cron expression with five fields (minute, hour, day of month, month, day of week), or `@hourly`, `@daily`,
+    /// `@weekly`, `@monthly`, `@yearly`, or `@every` with a duration such as `@every 90m`. Without it the pipeline
+    /// runs once, and once more after each change of what shapes it. The time zone belongs into `timeZone`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::schedule")]
+    #[schemars(schema_with = "fields::schedule")]
     pub schedule: Option<String>,
 
-    /// IANA time zone of `schedule`, such as `Europe/Berlin`. UTC if unset.
+    /// IANA name of the time zone in which `schedule` is read, such as `Europe/Berlin`. UTC if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::time_zone")]
+    #[schemars(schema_with = "fields::time_zone")]
     pub time_zone: Option<String>,
 
-    /// Pauses scheduled runs. Running Jobs go on and triggers work. Only applies when `schedule` is set.
+    /// Pauses scheduled runs: running Jobs go on and triggers work. Only applies when `schedule` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::boolean_false")]
+    #[schemars(schema_with = "fields::no")]
     pub suspend: Option<bool>,
 
-    /// What happens when a run is due while another one is unfinished: `Allow` runs both, `Forbid` skips the tick,
-    /// `Replace` stops the unfinished one.
+    /// What happens when a run is due while another one of this Run is unfinished. `Allow` starts it at once, `Forbid`
+    /// skips it, `Replace` stops the unfinished one first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::concurrency_policy")]
+    #[schemars(schema_with = "fields::concurrency_policy")]
     pub concurrency_policy: Option<ConcurrencyPolicy>,
 
-    /// A tick found later than this many seconds is not run but recorded. Unset: it is run however late.
+    /// How late, in seconds, a scheduled run may start: one that is found to be due later than this (after a downtime,
+    /// say) is recorded in `status.skippedTicks` and not run. Unset: the latest missed one runs however late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::not_negative_long")]
+    #[schemars(schema_with = "fields::seconds_from_0")]
     pub starting_deadline_seconds: Option<i64>,
 
     /// Retries before a Job is marked failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::not_negative_3")]
+    #[schemars(schema_with = "fields::backoff_limit")]
     pub backoff_limit: Option<i32>,
 
-    /// Longest time in seconds a Job may run.
+    /// Longest time, in seconds, that a Job may run, retries included. No limit if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::positive_long")]
+    #[schemars(schema_with = "fields::seconds_from_1")]
     pub active_deadline_seconds: Option<i64>,
 
-    /// Successful runs to keep.
+    /// How many Jobs that succeeded are kept. 0 keeps none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::not_negative_3")]
+    #[schemars(schema_with = "fields::successful_history")]
     pub successful_jobs_history_limit: Option<i32>,
 
-    /// Failed runs to keep.
+    /// How many Jobs that failed are kept. 0 keeps none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::not_negative_1")]
+    #[schemars(schema_with = "fields::failed_history")]
     pub failed_jobs_history_limit: Option<i32>,
 
-    /// Remove the assets of this pipeline from Marmot when the Run is deleted.
+    /// Whether deleting the Run removes from Marmot all assets that this pipeline discovered. Setting it to false on a
+    /// Run that is being deleted lets it go without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::boolean_true")]
+    #[schemars(schema_with = "fields::yes")]
     pub teardown_on_delete: Option<bool>,
 
     /// CPU and memory of the ingestion container.
@@ -102,52 +107,55 @@ pub struct RunSpec {
 
     /// Labels added to Jobs and pods. The operator's own labels cannot be overridden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "fields::pod_labels")]
     pub pod_labels: Option<BTreeMap<String, String>>,
 
-    /// Annotations added to Jobs and pods.
+    /// Annotations added to Jobs and pods. The operator's own annotations cannot be overridden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "fields::pod_annotations")]
     pub pod_annotations: Option<BTreeMap<String, String>>,
 
     /// Image of the ingestion container. The operator's default if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::image")]
+    #[schemars(schema_with = "fields::image")]
     pub image: Option<String>,
 
-    /// When to pull the image.
+    /// When the node pulls the image. If unset, `Always` for images tagged `latest`, else `IfNotPresent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::image_pull_policy")]
+    #[schemars(schema_with = "fields::image_pull_policy")]
     pub image_pull_policy: Option<ImagePullPolicy>,
 
-    /// Secrets to pull the image with.
+    /// Secrets of this namespace to pull the image with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_secrets: Option<Vec<LocalObjectReference>>,
 
-    /// ServiceAccount of the pods. The operator's default if unset.
+    /// Service account of the pods. The operator's default if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(schema_with = "fields::object_name")]
     pub service_account_name: Option<String>,
 
-    /// Environment of the ingestion container.
+    /// Environment variables of the ingestion container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<EnvVar>>,
 
-    /// Environment from ConfigMaps and Secrets.
+    /// Config maps and secrets whose keys become environment variables of the ingestion container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env_from: Option<Vec<EnvFromSource>>,
 
-    /// Volumes of the pods.
+    /// Volumes added to the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volumes: Option<Vec<Volume>>,
 
-    /// Where the ingestion container sees them.
+    /// Where the ingestion container sees volumes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_mounts: Option<Vec<VolumeMount>>,
 
-    /// Nodes the pods may run on.
+    /// Labels that a node must have to run the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "fields::node_selector")]
     pub node_selector: Option<BTreeMap<String, String>>,
 
-    /// Taints the pods tolerate.
+    /// Taints of nodes that the pods tolerate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerations: Option<Vec<Toleration>>,
 
@@ -155,18 +163,65 @@ pub struct RunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
 
-    /// Priority of the pods.
+    /// Priority class of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(schema_with = "fields::object_name")]
     pub priority_class_name: Option<String>,
 
-    /// Security context of the pods. What is unset takes the values that Pod Security `restricted` asks for.
+    /// Security context of the pods. What is unset takes the values that Pod Security level restricted asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_security_context: Option<PodSecurityContext>,
 
-    /// Security context of the ingestion container. What is unset takes the values that `restricted` asks for.
+    /// Security context of the ingestion container. What is unset takes the values that Pod Security level restricted
+    /// asks for, and a read-only root file system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<SecurityContext>,
+}
+
+/// The spec as it is meant: with the defaults of R1 where a field is unset. The server sets the same ones when it stores
+/// or serves a Run; these count where no server was involved.
+impl RunSpec {
+    /// The cron expression, if there is one: an empty text is none, as it was for the Go operator.
+    #[must_use]
+    pub fn schedule(&self) -> Option<&str> {
+        self.schedule.as_deref().filter(|text| !text.is_empty())
+    }
+
+    /// Whether ticks are paused. Default: no.
+    #[must_use]
+    pub fn suspended(&self) -> bool {
+        self.suspend.unwrap_or(false)
+    }
+
+    /// Default: `Forbid`.
+    #[must_use]
+    pub fn concurrency_policy(&self) -> ConcurrencyPolicy {
+        self.concurrency_policy.unwrap_or_default()
+    }
+
+    /// Retries of a Job. Default: 3. Never negative, even where an older CRD let that in.
+    #[must_use]
+    pub fn backoff_limit(&self) -> i32 {
+        self.backoff_limit.unwrap_or(DEFAULT_BACKOFF_LIMIT).max(0)
+    }
+
+    /// Succeeded Jobs to keep. Default: 3. Never negative, even where an older CRD let that in.
+    #[must_use]
+    pub fn successful_jobs_history_limit(&self) -> i32 {
+        self.successful_jobs_history_limit.unwrap_or(DEFAULT_SUCCESSFUL_HISTORY).max(0)
+    }
+
+    /// Failed Jobs to keep. Default: 1. Never negative, even where an older CRD let that in.
+    #[must_use]
+    pub fn failed_jobs_history_limit(&self) -> i32 {
+        self.failed_jobs_history_limit.unwrap_or(DEFAULT_FAILED_HISTORY).max(0)
+    }
+
+    /// Whether the pipeline's assets go with the Run (R30). Default: yes.
+    #[must_use]
+    pub fn teardown_on_delete(&self) -> bool {
+        self.teardown_on_delete.unwrap_or(true)
+    }
 }
 
 /// What happens when a run is due while another one is unfinished.

@@ -1,133 +1,114 @@
-//! What the API server checks (R3), and the CustomResourceDefinition itself.
+//! The `CustomResourceDefinition`: what the derive makes, brought into the form that Kubernetes' own generator gives
+//! core types.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSONSchemaProps};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube::CustomResourceExt;
-use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
 
 use crate::Run;
 
-/// The CustomResourceDefinition of [`Run`].
+pub(crate) mod fields;
+#[cfg(test)]
+mod tests;
+
+/// What a quantity looks like, as in every CRD of controller-gen.
+const QUANTITY: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
+
+/// Lists of core types in which the API server itself refuses two entries of one key.
+const MAP_LISTS: [(&str, &str); 2] = [("volumes", "name"), ("volumeMounts", "mountPath")];
+
+/// The `CustomResourceDefinition` of [`Run`].
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = Run::crd();
     for version in &mut crd.spec.versions {
-        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
-        let spec = schema.and_then(|schema| schema.properties.as_mut()?.get_mut("spec"));
-        for field in spec.and_then(|spec| spec.properties.as_mut()).into_iter().flat_map(|fields| fields.values_mut()) {
-            strip_descriptions_below(field);
+        if let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
+            for schema in children(root) {
+                everywhere(schema, &mut like_core);
+            }
+            for field in property(root, "spec").into_iter().flat_map(children) {
+                strip_descriptions_below(field);
+            }
+            for (list, key) in MAP_LISTS {
+                if let Some(list) = property(root, "spec").and_then(|spec| property(spec, list)) {
+                    list.x_kubernetes_list_type = Some("map".to_owned());
+                    list.x_kubernetes_list_map_keys = Some(vec![key.to_owned()]);
+                }
+            }
+            if let Some(list) = property(root, "status").and_then(|status| property(status, "conditions")) {
+                strip_descriptions_below(list);
+            }
         }
     }
     crd
 }
 
-/// The committed form of [`crd`].
+/// The committed form of [`crd`]: YAML with sorted keys, so that a change of the types shows as a small diff.
 ///
 /// # Errors
 ///
 /// Never for the types of this crate: it would mean that the schema cannot be written as YAML.
 pub fn crd_yaml() -> Result<String, String> {
-    // By way of a value, so that keys are sorted and a change of the types shows as a small diff.
-    let value = serde_json::to_value(crd()).map_err(|error| error.to_string())?;
+    let mut value = serde_json::to_value(crd()).map_err(|error| error.to_string())?;
+    whole_numbers(&mut value);
     serde_saphyr::to_string(&value).map_err(|error| error.to_string())
+}
+
+/// `nullable` is what Option means to schemars. No core type has it: without it, the API server takes a null in the
+/// input for a field that was left out.
+fn like_core(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    if schema.x_kubernetes_int_or_string == Some(true) {
+        schema.pattern = Some(QUANTITY.to_owned());
+    }
 }
 
 /// Descriptions inside embedded core types are Kubernetes' own and would make the CRD too large for
 /// `kubectl apply`, whose annotation holds 256 KiB.
 fn strip_descriptions_below(field: &mut JSONSchemaProps) {
-    let properties = field.properties.iter_mut().flat_map(|properties| properties.values_mut());
-    let items = field.items.iter_mut().flat_map(|items| match items {
-        k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(schema) => {
-            vec![schema.as_mut()]
-        }
-        k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schemas(schemas) => {
-            schemas.iter_mut().collect()
-        }
-    });
-    let values = field.additional_properties.iter_mut().filter_map(|values| match values {
-        k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrBool::Schema(schema) => {
-            Some(schema.as_mut())
-        }
-        k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrBool::Bool(_) => None,
-    });
-    for inner in properties.chain(items).chain(values) {
-        inner.description = None;
-        strip_descriptions_below(inner);
+    for inner in children(field) {
+        everywhere(inner, &mut |schema| schema.description = None);
     }
 }
 
-pub(crate) fn pipeline(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "minItems": 1,
-        "items": { "type": "object", "minProperties": 1, "x-kubernetes-preserve-unknown-fields": true },
-    })
+fn everywhere(schema: &mut JSONSchemaProps, change: &mut dyn FnMut(&mut JSONSchemaProps)) {
+    change(schema);
+    for inner in children(schema) {
+        everywhere(inner, change);
+    }
 }
 
-pub(crate) fn schedule(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string",
-        "maxLength": 1024,
-        "x-kubernetes-validations": [{
-            "rule": "!self.contains('TZ=')",
-            "message": "spec.schedule cannot hold TZ= or CRON_TZ=: name the zone in spec.timeZone",
-        }],
-    })
+fn property<'s>(schema: &'s mut JSONSchemaProps, name: &str) -> Option<&'s mut JSONSchemaProps> {
+    schema.properties.as_mut()?.get_mut(name)
 }
 
-pub(crate) fn time_zone(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string",
-        "minLength": 1,
-        "maxLength": 64,
-        "x-kubernetes-validations": [{
-            "rule": "self.lowerAscii() != 'local'",
-            "message": "spec.timeZone cannot be Local: name a zone such as Europe/Berlin, or leave it out for UTC",
-        }],
-    })
+/// Schemas of the values inside a value of this schema. Structural schemas nest in no other way.
+fn children(schema: &mut JSONSchemaProps) -> Vec<&mut JSONSchemaProps> {
+    let mut children: Vec<&mut JSONSchemaProps> = schema.properties.iter_mut().flat_map(|all| all.values_mut()).collect();
+    match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => children.push(items),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => children.extend(items),
+        None => {}
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        children.push(values);
+    }
+    children
 }
 
-pub(crate) fn boolean_false(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "boolean", "default": false })
-}
-
-pub(crate) fn boolean_true(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "boolean", "default": true })
-}
-
-pub(crate) fn concurrency_policy(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "enum": ["Allow", "Forbid", "Replace"], "default": "Forbid" })
-}
-
-pub(crate) fn not_negative_3(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "integer", "format": "int32", "minimum": 0, "default": 3 })
-}
-
-pub(crate) fn not_negative_1(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "integer", "format": "int32", "minimum": 0, "default": 1 })
-}
-
-pub(crate) fn not_negative_long(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "integer", "format": "int64", "minimum": 0 })
-}
-
-pub(crate) fn positive_long(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "integer", "format": "int64", "minimum": 1 })
-}
-
-pub(crate) fn image(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "minLength": 1, "maxLength": 1024 })
-}
-
-pub(crate) fn image_pull_policy(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "enum": ["Always", "IfNotPresent", "Never"] })
-}
-
-pub(crate) fn conditions(generator: &mut SchemaGenerator) -> Schema {
-    let items = generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>();
-    json_schema!({
-        "type": "array",
-        "items": items,
-        "x-kubernetes-list-type": "map",
-        "x-kubernetes-list-map-keys": ["type"],
-    })
+/// `minimum: 0`, not `0.0`.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Number(number) => {
+            let text = number.to_string();
+            if let Some(Ok(whole)) = text.strip_suffix(".0").map(str::parse::<i64>) {
+                *number = whole.into();
+            }
+        }
+        _ => {}
+    }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema;
+use crate::schema::fields;
 
 /// What the operator knows about a Run. Written by the operator only.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -47,7 +47,7 @@ pub struct RunStatus {
     pub skipped_ticks: Vec<SkippedTicks>,
     /// `Ready`, `Reconciling`, `Stalled`, `LastRunSucceeded`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::conditions")]
+    #[schemars(schema_with = "fields::conditions")]
     pub conditions: Vec<Condition>,
     /// Operator's record: Jobs made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -54,6 +54,9 @@ enum Rule {
     Every(i64),
 }
 
+// Ten thousand Runs hold ten thousand of them.
+const _: () = assert!(size_of::<Schedule>() <= 64);
+
 impl Schedule {
     /// Reads `expression` in the dialect of robfig/cron v3's `ParseStandard` (R21), to be evaluated in `zone`.
     ///

@@ -10,8 +10,10 @@ struct Answer {
 }
 
 async fn get(address: SocketAddr, path: &str, accept: &str) -> Answer {
-    let server = format!("http://127.0.0.1:{}", address.port()).parse().unwrap();
-    let client = kube::Client::try_from(kube::Config::new(server)).unwrap();
+    let mut config = kube::Config::new(format!("http://127.0.0.1:{}", address.port()).parse().unwrap());
+    // Else a 503 is asked for again, for minutes.
+    config.default_retry = false;
+    let client = kube::Client::try_from(config).unwrap();
     let request = Request::get(path).header(ACCEPT, accept).body(Body::empty()).unwrap();
     let answer = client.send(request).await.unwrap();
     let content_type = answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();

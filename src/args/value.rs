@@ -79,7 +79,9 @@ pub(super) fn service_account(text: &str) -> Result<String, String> {
 pub(super) fn image(text: &str) -> Result<String, String> {
     match text.chars().find(|c| c.is_whitespace() || c.is_control()) {
         None => Ok(text.to_owned()),
-        Some(_) => Err("the name of an image has no spaces; write one such as ghcr.io/marmotdata/marmot:0.10".to_owned()),
+        Some(_) => {
+            Err("the name of an image has no spaces; write one such as ghcr.io/marmotdata/marmot:0.10".to_owned())
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
-use k8s_openapi::api::batch::v1::Job;
 use scheduler::claim::CREATE_TIMEOUT;
 use scheduler::decision::JobOrder;
 use scheduler::observation::RefusalCause;
@@ -39,7 +39,8 @@ impl Executor {
                     let lag = self.clock.now().duration_since(tick);
                     self.metrics.tick_run(Duration::try_from(lag).unwrap_or_default());
                 }
-                self.index.apply_job(LightJob { metadata: created.metadata, status: created.status.unwrap_or_default() });
+                self.index
+                    .apply_job(LightJob { metadata: created.metadata, status: created.status.unwrap_or_default() });
                 Ok(())
             }
             Err(ExecuteError::Conflict) => self.already_exists(plan, order).await,

@@ -132,14 +132,14 @@ mod tests {
 
     const OWN: Duration = Duration::from_secs(15);
 
-    fn lease(version: &str, spec: serde_json::Value) -> Lease {
+    fn lease(version: &str, spec: &serde_json::Value) -> Lease {
         let lease = serde_json::json!({"metadata": {"resourceVersion": version}, "spec": spec});
         serde_json::from_value(lease).unwrap()
     }
 
     fn held(version: &str, renewed: &str) -> Lease {
         let spec = serde_json::json!({"holderIdentity": "a", "renewTime": renewed, "leaseDurationSeconds": 2});
-        lease(version, spec)
+        lease(version, &spec)
     }
 
     fn left(seconds: u64) -> Verdict {
@@ -168,10 +168,10 @@ mod tests {
     fn a_lease_without_holder_is_free_and_is_healed() {
         for spec in [serde_json::json!({}), serde_json::json!({"holderIdentity": "", "leaseDurationSeconds": 60})] {
             let (mut observed, now) = (Observed::default(), Instant::now());
-            observed.take_in(Some(&lease("1", spec)), OWN, now);
+            observed.take_in(Some(&lease("1", &spec)), OWN, now);
             assert_eq!(observed.verdict("b", now), Verdict::Free);
             let patch = observed.vacating_patch().unwrap();
-            observed.take_in(Some(&lease("2", patch["spec"].clone())), OWN, now);
+            observed.take_in(Some(&lease("2", &patch["spec"])), OWN, now);
             assert_eq!(observed.vacating_patch(), None);
         }
     }

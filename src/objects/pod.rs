@@ -20,15 +20,10 @@ pub(super) fn spec(run: &Run, defaults: &Defaults) -> PodSpec {
     let spec = &run.spec;
     let role = spec.pod_annotations.as_ref().and_then(|annotations| annotations.get(ROLE_ARN));
     let mut volumes = vec![config_volume(run), empty_dir("scratch")];
-    let mut mounts = vec![
-        VolumeMount { read_only: Some(true), ..mount("config", "/config") },
-        mount("scratch", SCRATCH),
-    ];
-    let mut env = vec![
-        variable("MARMOT_HOST", &defaults.marmot_url),
-        variable("HOME", SCRATCH),
-        variable("TMPDIR", SCRATCH),
-    ];
+    let mut mounts =
+        vec![VolumeMount { read_only: Some(true), ..mount("config", "/config") }, mount("scratch", SCRATCH)];
+    let mut env =
+        vec![variable("MARMOT_HOST", &defaults.marmot_url), variable("HOME", SCRATCH), variable("TMPDIR", SCRATCH)];
     if let Some(role) = role {
         volumes.push(aws_token());
         mounts.push(VolumeMount { read_only: Some(true), ..mount("aws-token", AWS_TOKEN_DIR) });
@@ -72,10 +67,9 @@ pub(super) fn spec(run: &Run, defaults: &Defaults) -> PodSpec {
 /// What a user sets stands; the rest is what Pod Security `restricted` asks for.
 fn pod_security(mut context: PodSecurityContext) -> PodSecurityContext {
     context.run_as_non_root.get_or_insert(true);
-    context.seccomp_profile.get_or_insert_with(|| SeccompProfile {
-        type_: "RuntimeDefault".to_owned(),
-        ..SeccompProfile::default()
-    });
+    context
+        .seccomp_profile
+        .get_or_insert_with(|| SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() });
     context
 }
 

@@ -28,7 +28,8 @@ pub(super) fn notice_changes(look: &mut Look<'_>) {
 /// start; one that was edited before the first look may not have.
 fn wanted(look: &Look<'_>) -> InForce {
     let spec = &look.obs.spec;
-    let untouched = look.obs.state.in_force.is_none() && (look.obs.run.generation <= 1 || look.obs.state.mark.is_some());
+    let untouched =
+        look.obs.state.in_force.is_none() && (look.obs.run.generation <= 1 || look.obs.state.mark.is_some());
     InForce {
         expression: spec.schedule.as_ref().map(|schedule| schedule.expression.clone()),
         zone: spec.schedule.as_ref().map(|schedule| schedule.zone.clone()).unwrap_or_default(),

@@ -33,7 +33,8 @@ pub(super) fn judge(look: &mut Look<'_>) {
     claims.sort_by(|(a_job, a), (b_job, b)| (a.opens_at(), a_job).cmp(&(b.opens_at(), b_job)));
     for (job, claim) in claims {
         match verdict(look, &job, &claim) {
-            Verdict::Wait(at) => at.into_iter().for_each(|at| look.wake_at(at)),
+            Verdict::Wait(Some(at)) => look.wake_at(at),
+            Verdict::Wait(None) => {}
             Verdict::GiveUp(reason) => give_up(look, &job, &claim, reason),
             Verdict::Replace => replace(look, &job, &claim),
             Verdict::TakeTrigger(number) => look.then.push(Effect::TakeTrigger(number)),
@@ -137,19 +138,13 @@ fn replace(look: &mut Look<'_>, job: &str, claim: &Claim) {
     let mut patience: Option<Timestamp> = None;
     for name in names {
         let Some(running) = look.obs.job(&name) else { continue };
-        match running.deleting_since {
-            Some(since) => {
-                let until = since.saturating_add(REPLACE_PATIENCE).unwrap_or(Timestamp::MAX);
-                patience = patience.max(Some(until));
-            }
-            None => {
-                patience = Some(Timestamp::MAX);
-                look.then.push(Effect::DeleteJob(Deletion {
-                    name,
-                    uid: running.uid.clone(),
-                    reason: DeletionReason::Replaced,
-                }));
-            }
+        if let Some(since) = running.deleting_since {
+            let until = since.saturating_add(REPLACE_PATIENCE).unwrap_or(Timestamp::MAX);
+            patience = patience.max(Some(until));
+        } else {
+            patience = Some(Timestamp::MAX);
+            let reason = DeletionReason::Replaced;
+            look.then.push(Effect::DeleteJob(Deletion { name, uid: running.uid.clone(), reason }));
         }
     }
     match patience {

@@ -68,10 +68,12 @@ fn problem(look: &Look<'_>) -> Option<Problem> {
         reason: "NeverFires".to_owned(),
         message: "spec.schedule names a date that does not exist: it will never run".to_owned(),
     });
-    let config = look.obs.process.refused.get(names::CONFIG).map(|refusal| Problem {
-        reason: "NameConflict".to_owned(),
-        message: refusal.message.clone(),
-    });
+    let config = look
+        .obs
+        .process
+        .refused
+        .get(names::CONFIG)
+        .map(|refusal| Problem { reason: "NameConflict".to_owned(), message: refusal.message.clone() });
     let refused = look.obs.process.refused.iter().find(|(job, _)| look.state.claims.contains_key(*job));
     let refused = refused.map(|(job, refusal)| Problem {
         reason: "FailedCreate".to_owned(),

@@ -16,11 +16,10 @@ impl fmt::Display for Schedule {
 
 impl fmt::Display for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let star = true;
-        write!(f, "{} ", text(Field::Minute, self.minute, star))?;
-        write!(f, "{} ", text(Field::Hour, self.hour, star))?;
+        write!(f, "{} ", text(Field::Minute, self.minute, true))?;
+        write!(f, "{} ", text(Field::Hour, self.hour, true))?;
         write!(f, "{} ", text(Field::DayOfMonth, self.day_of_month, self.any_day_of_month))?;
-        write!(f, "{} ", text(Field::Month, self.month, star))?;
+        write!(f, "{} ", text(Field::Month, self.month, true))?;
         f.write_str(&text(Field::DayOfWeek, self.day_of_week, self.any_day_of_week))
     }
 }
@@ -62,7 +61,7 @@ fn evenly(values: &[i8]) -> bool {
 }
 
 /// As Go prints a duration, without parts that are zero.
-fn duration(seconds: i64) -> String {
-    let parts = [(seconds / 3600, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    parts.iter().filter(|(number, _)| *number > 0).map(|(number, unit)| format!("{number}{unit}")).collect()
+pub(super) fn duration(seconds: i64) -> String {
+    let part = |number: i64, unit: char| if number > 0 { format!("{number}{unit}") } else { String::new() };
+    part(seconds / 3600, 'h') + &part(seconds / 60 % 60, 'm') + &part(seconds % 60, 's')
 }

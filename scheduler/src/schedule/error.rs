@@ -104,4 +104,7 @@ pub enum ZoneError {
     /// Not in the database.
     #[error("time zone {} is not known, expected an IANA name such as Europe/Berlin", quoted(.0))]
     Unknown(String),
+    /// Data that is no compiled time zone.
+    #[error("the data of time zone {} cannot be read", quoted(.0))]
+    Data(String),
 }

@@ -59,7 +59,10 @@ fn nanoseconds(text: &str) -> Result<i64, NotADuration> {
             return Err(wrong(after, "this unit is unknown, use h, m, s or ms"));
         };
         let whole = digits(whole).filter(|whole| *whole <= MAX / unit).ok_or_else(too_long)?;
-        total = total.checked_add(whole * unit + part(fraction, *unit)).filter(|total| *total <= MAX).ok_or_else(too_long)?;
+        total = total
+            .checked_add(whole * unit + part(fraction, *unit))
+            .filter(|total| *total <= MAX)
+            .ok_or_else(too_long)?;
         rest = after_unit;
     }
     if negative {
@@ -79,13 +82,23 @@ fn digits(text: &str) -> Option<u64> {
     })
 }
 
-/// `0.fraction` of a unit in nanoseconds, rounded down; digits that do not fit any more are dropped, as Go does.
+/// `0.fraction` of a unit in nanoseconds; digits that do not fit any more are dropped.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "Go reckons in floating point here, and its last digit is part of the dialect"
+)]
 fn part(fraction: &str, unit: u64) -> u64 {
-    let mut number: u128 = 0;
-    let mut scale: u128 = 1;
-    for digit in fraction.bytes().take(18) {
-        number = number * 10 + u128::from(digit - b'0');
-        scale *= 10;
+    let mut number: u64 = 0;
+    let mut scale: f64 = 1.0;
+    for digit in fraction.bytes() {
+        let longer = number.checked_mul(10).and_then(|number| number.checked_add(u64::from(digit - b'0')));
+        match longer.filter(|longer| *longer <= MAX && number <= (MAX - 1) / 10) {
+            Some(longer) => number = longer,
+            None => break,
+        }
+        scale *= 10.0;
     }
-    u64::try_from(number * u128::from(unit) / scale).unwrap_or(0)
+    (number as f64 * (unit as f64 / scale)) as u64
 }

@@ -76,9 +76,9 @@ fn period(text: &str) -> Result<Rule, ScheduleError> {
     const KNOWN: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
     const EVERY: &str = "@every ";
     if let Some(duration) = text.strip_prefix(EVERY) {
-        return every::seconds(duration).map(Rule::Every).map_err(|wrong| {
-            ScheduleError::new(text, EVERY.len() + wrong.at, None, Problem::Every(wrong.problem))
-        });
+        return every::seconds(duration)
+            .map(Rule::Every)
+            .map_err(|wrong| ScheduleError::new(text, EVERY.len() + wrong.at, None, Problem::Every(wrong.problem)));
     }
     let hint = match KNOWN.iter().find(|known| text.trim().eq_ignore_ascii_case(known)) {
         Some(known) => format!("write exactly {known}"),

@@ -36,6 +36,16 @@ impl Zone {
         Ok(zone)
     }
 
+    /// A zone from compiled data of one's own (RFC 9636), for those who must evaluate a schedule with another release of
+    /// the database than the one compiled in.
+    ///
+    /// # Errors
+    ///
+    /// [`ZoneError::Data`] if `tzif` is not such data.
+    pub fn from_tzif(name: &str, tzif: &[u8]) -> Result<Self, ZoneError> {
+        TimeZone::tzif(name, tzif).map(Self).map_err(|_| ZoneError::Data(name.to_owned()))
+    }
+
     /// Coordinated Universal Time, the zone of a Run without `timeZone`.
     #[must_use]
     pub fn utc() -> Self {

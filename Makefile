@@ -1,0 +1,19 @@
+# `make test` passes the tests; `make demo` shows the operator at work.
+SHELL := /bin/bash
+CARGO_BUILD_JOBS ?= 2
+export CARGO_BUILD_JOBS
+
+.PHONY: test check cluster-binaries
+
+cluster-binaries:
+	tests/cluster/build.sh
+
+test: cluster-binaries
+	cargo test --workspace --locked
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	test "$$(cargo tree --locked -i k8s-openapi --depth 0 | wc -l)" = 1
+	cargo run -q --locked -p crds --bin crdgen | diff crds/runs.yaml -
