@@ -11,6 +11,10 @@
 //! - a watch, so that a released lease is taken at once, with polling as the fallback;
 //! - release at shutdown, in client-go's form.
 //!
+//! A Lease deleted by hand is made anew by its leader at once, and by a stand-by that knew the leader only after the lease
+//! duration. A process that starts while there is none takes it without waiting, as client-go does: should the Lease
+//! have been deleted from under a leader that is frozen just then, both lead until that leader's renew deadline.
+//!
 //! client-go candidates on the same Lease are understood and understand us. A lease can never exclude a leader that was
 //! frozen between its check and its call; that is what claims and deterministic names are for (R32–R34).
 

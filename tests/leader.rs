@@ -331,6 +331,9 @@ async fn no_two_ever_lead_together() {
                 }
                 1 => left.die().await,
                 _ => {
+                    // Whoever has seen the holder respects it; a process that starts after the deletion cannot know
+                    // of it, which is the limit told in the documentation of `leader`.
+                    candidates[n].stands_by_behind(&left.identity).await;
                     left.die().await;
                     election.leases.delete(LEASE, &DeleteParams::default()).await.unwrap();
                 }

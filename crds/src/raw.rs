@@ -65,6 +65,6 @@ mod tests {
     #[test]
     fn debug_shows_no_password() {
         let raw = Raw::from(json!([{"postgresql": {"password": "hunter2"}}]));
-        assert_eq!(format!("{raw:?}"), "Raw(41 bytes)");
+        assert_eq!(format!("{raw:?}"), "Raw(39 bytes)");
     }
 }

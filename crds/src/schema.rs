@@ -86,7 +86,8 @@ fn property<'s>(schema: &'s mut JSONSchemaProps, name: &str) -> Option<&'s mut J
 
 /// Schemas of the values inside a value of this schema. Structural schemas nest in no other way.
 fn children(schema: &mut JSONSchemaProps) -> Vec<&mut JSONSchemaProps> {
-    let mut children: Vec<&mut JSONSchemaProps> = schema.properties.iter_mut().flat_map(|all| all.values_mut()).collect();
+    let mut children: Vec<&mut JSONSchemaProps> =
+        schema.properties.iter_mut().flat_map(|all| all.values_mut()).collect();
     match &mut schema.items {
         Some(JSONSchemaPropsOrArray::Schema(items)) => children.push(items),
         Some(JSONSchemaPropsOrArray::Schemas(items)) => children.extend(items),

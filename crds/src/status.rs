@@ -12,56 +12,57 @@ use crate::schema::fields;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunStatus {
-    /// Generation of the spec this status speaks of.
+    /// Generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// One word for the Run.
+    /// The state of the Run in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// Unfinished runs.
+    /// How many runs are unfinished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<i32>,
-    /// Start of the newest run of any kind.
+    /// When the newest run of any kind started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run_time: Option<Time>,
-    /// End of the newest run that succeeded.
+    /// When the newest run that succeeded ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_successful_time: Option<Time>,
-    /// End of the newest run that failed.
+    /// When the newest run that failed ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure_time: Option<Time>,
-    /// Every tick up to here has been dealt with: it has run, or it stands in `skippedTicks`.
+    /// High-water mark: every tick up to here has been dealt with. It has run, or it stands in `skippedTicks`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_schedule_time: Option<Time>,
-    /// The next tick.
+    /// The next tick. Unset without a schedule, while suspended, and while the schedule is not valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_schedule_time: Option<Time>,
-    /// Failures since the last success.
+    /// How many runs failed since the last one that succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consecutive_failures: Option<i32>,
-    /// The newest finished run.
+    /// How the newest finished run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_result: Option<RunResult>,
-    /// Ticks that were not run, newest last, at most ten entries.
+    /// Ticks that were not run: the newest ten entries, newest last. Neighbours of one reason are one entry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped_ticks: Vec<SkippedTicks>,
-    /// `Ready`, `Reconciling`, `Stalled`, `LastRunSucceeded`.
+    /// `Ready`: the spec is accepted and armed. `Reconciling` and `Stalled`: as kstatus means them. `LastRunSucceeded`:
+    /// how the newest finished run ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "fields::conditions")]
     pub conditions: Vec<Condition>,
-    /// Operator's record: Jobs made.
+    /// The operator's record: Jobs that were made and not yet put away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub active_jobs: Vec<ActiveJob>,
-    /// Operator's record: Jobs that may be made, by name.
+    /// The operator's record: Jobs that may be made now, by name. A Job is only made while it stands here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, Claim>,
-    /// Operator's record: the schedule the ticks are computed from.
+    /// The operator's record: the schedule from which ticks are computed, as it was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule_in_force: Option<ScheduleInForce>,
-    /// Operator's record: the spec last run without a schedule.
+    /// The operator's record: the spec that was last run without a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_shot: Option<OneShot>,
-    /// Runs started by the trigger annotation so far.
+    /// How many runs the trigger annotation has started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger_count: Option<i64>,
 }
@@ -126,10 +127,10 @@ pub struct RunResult {
     pub completion_time: Option<Time>,
     /// How it ended.
     pub outcome: Outcome,
-    /// Stable reason.
+    /// Why, as one stable word in CamelCase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// In words.
+    /// Why, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -138,9 +139,9 @@ pub struct RunResult {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SkippedTicks {
-    /// Why.
+    /// Why they were not run, as one stable word such as `Missed`, `TooLate`, `Suspended` or `ConcurrencyForbidden`.
     pub reason: String,
-    /// How many.
+    /// How many ticks.
     pub count: i64,
     /// The first of them.
     pub from: Time,
@@ -156,11 +157,11 @@ pub struct ActiveJob {
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// What it runs.
+    /// What made it start.
     pub kind: RunKind,
-    /// When its claim was settled.
+    /// When its claim was settled. It is not put away until the prune floor (45 s) after this has passed.
     pub settled_at: Time,
-    /// It has ended and its outcome is recorded.
+    /// Whether it has ended and its outcome is recorded. False if unset.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub finished: bool,
 }
@@ -169,19 +170,19 @@ pub struct ActiveJob {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
-    /// What it will run.
+    /// What makes it start.
     pub kind: RunKind,
-    /// Its tick.
+    /// The tick it is for. Scheduled runs only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tick: Option<Time>,
-    /// Its trigger's number.
+    /// The number of its trigger or teardown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<i64>,
-    /// How many processes have held it.
+    /// Counts from 1, and up whenever the claim is renewed although its Job may already have been asked for.
     pub attempt: i32,
     /// The process that holds it.
     pub holder: String,
-    /// When it was made or renewed.
+    /// When it was made or last taken over.
     pub claimed_at: Time,
 }
 
@@ -197,7 +198,7 @@ pub struct ScheduleInForce {
     pub zone: Option<String>,
     /// `spec.suspend`.
     pub suspend: bool,
-    /// When the operator saw it first.
+    /// When the operator saw it first. No tick before this is run.
     pub since: Time,
 }
 
@@ -205,8 +206,8 @@ pub struct ScheduleInForce {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OneShot {
-    /// Hash of what shapes the pipeline and its pod.
+    /// Versioned hash of the fields that shape the pipeline and its pod.
     pub hash: String,
-    /// Generation that named the Job.
+    /// Generation of the Run that named the Job.
     pub generation: i64,
 }

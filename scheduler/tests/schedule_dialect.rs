@@ -138,7 +138,20 @@ fn numbers_out_of_range() {
         "0 22-2 * * *",
         "*/0 * * * *",
         "70/5 * * * *",
-    ]), @"");
+    ]), @"
+    0 24 * * *           hour: 24 is above 23 (position 3)
+    60 * * * *           minute: 60 is above 59 (position 1)
+    0 0 0 * *            day of month: 0 is below 1 (position 5)
+    0 0 32 * *           day of month: 32 is above 31 (position 5)
+    0 0 1 0 *            month: 0 is below 1 (position 7)
+    0 0 1 13 *           month: 13 is above 12 (position 7)
+    0 0 * * 7            day of week: 7 is above 6, use 0 or SUN for Sunday (position 9)
+    0 0 * * 5-7          day of week: 7 is above 6, use 0 or SUN for Sunday (position 11)
+    0 0 * * FRI-SUN      day of week: FRI-SUN runs backwards, write FRI-SAT,SUN (position 9)
+    0 22-2 * * *         hour: 22-2 runs backwards, write 22-23,0-2 (position 3)
+    */0 * * * *          minute: a step of 0 leads nowhere, expected 1 or more (position 3)
+    70/5 * * * *         minute: 70 is above 59 (position 1)
+    ");
 }
 
 #[test]
@@ -157,7 +170,22 @@ fn not_numbers() {
         "*/-5 * * * *",
         "99999999999999999999 * * * *",
         "0 0 \"\n * *",
-    ]), @"");
+    ]), @r#"
+    0 JAN 1 * *          hour: "JAN" is not a number, expected 0 to 23 (position 3)
+    0 0 1 january *      month: "january" is not a number, expected 1 to 12 or JAN to DEC (position 7)
+    x * * * *            minute: "x" is not a number, expected 0 to 59 (position 1)
+    1.5 * * * *          minute: "1.5" is not a number, expected 0 to 59 (position 1)
+    1-5-7 * * * *        minute: "1-5-7" has more than one hyphen (position 4)
+    1/2/3 * * * *        minute: "1/2/3" has more than one slash (position 4)
+    -5 * * * *           minute: a number is missing, expected 0 to 59 (position 1)
+    5- * * * *           minute: a number is missing, expected 0 to 59 (position 3)
+    */ * * * *           minute: a step is missing after the slash (position 2)
+    */x * * * *          minute: step "x" is not a number, expected 1 or more (position 3)
+    */-5 * * * *         minute: step "-5" is not a number, expected 1 or more (position 3)
+    99999999999999999999 * * * * minute: "99999999999999999999" is above 59 (position 1)
+    0 0 "
+     * *           day of month: "\"" is not a number, expected 1 to 31 (position 5)
+    "#);
 }
 
 #[test]
@@ -177,7 +205,22 @@ fn other_dialects() {
         "   ",
         "TZ=UTC 0 0 * * *",
         "CRON_TZ=UTC 0 0 * * *",
-    ]), @"");
+    ]), @r#"
+    0 0 L * *            day of month: "L": this dialect has no L, expected 1 to 31 (position 5)
+    0 0 15W * *          day of month: "15W": this dialect has no W, expected 1 to 31 (position 5)
+    0 0 LW * *           day of month: "LW": this dialect has no L, expected 1 to 31 (position 5)
+    0 0 * * 5L           day of week: "5L": this dialect has no L, expected 0 to 6 or SUN to SAT (position 9)
+    0 0 * * 5#2          day of week: "5#2": this dialect has no #, expected 0 to 6 or SUN to SAT (position 9)
+    H * * * *            minute: "H": this dialect has no H, expected 0 to 59 (position 1)
+    0 0 0 1 1 *          found 6 fields, expected 5: this dialect has no field for seconds or years (position 11)
+    0 0 1 1 * 2030       found 6 fields, expected 5: this dialect has no field for seconds or years (position 11)
+    0 0 0 1 1 * 2030     found 7 fields, expected 5: this dialect has no field for seconds or years (position 11)
+    * * * *              found 4 of 5 fields: minute, hour, day of month, month, day of week (position 8)
+                         the schedule is empty, expected five fields or a word such as @daily (position 1)
+                         the schedule is empty, expected five fields or a word such as @daily (position 4)
+    TZ=UTC 0 0 * * *     no time zone is allowed in a schedule, use timeZone for it (position 1)
+    CRON_TZ=UTC 0 0 * * * no time zone is allowed in a schedule, use timeZone for it (position 6)
+    "#);
 }
 
 #[test]
@@ -193,7 +236,18 @@ fn descriptors() {
         "@every 1h 5m",
         "@every h",
         "@every 9223372036.9s",
-    ]), @"");
+    ]), @r#"
+    @Daily               "@Daily" is not known, write exactly @daily (position 1)
+    @daily               "@daily " is not known, write exactly @daily (position 1)
+    @reboot              "@reboot" is not known, expected @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly or @every <duration> (position 1)
+    @every               "@every" is not known, expected @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly or @every <duration> (position 1)
+    @every               @every: a duration such as 90s or 1h30m is missing (position 8)
+    @every 5             @every: a unit is missing: h, m, s or ms (position 9)
+    @every 1d            @every: this unit is unknown, use h, m, s or ms (position 9)
+    @every 1h 5m         @every: this unit is unknown, use h, m, s or ms (position 9)
+    @every h             @every: a number is expected (position 8)
+    @every 9223372036.9s @every: the duration is too long (position 8)
+    "#);
 }
 
 /// R22
@@ -204,7 +258,16 @@ fn zones() {
         Ok(zone) => format!("{name}: accepted as {zone}\n"),
         Err(error) => format!("{name}: {error}\n"),
     };
-    assert_snapshot!(names.map(said).concat(), @"");
+    assert_snapshot!(names.map(said).concat(), @r#"
+    : the time zone is empty, expected an IANA name such as Europe/Berlin
+    Local: Local is no time zone, expected an IANA name such as Europe/Berlin
+    europe/berlin: time zone "europe/berlin" is not known, did you mean Europe/Berlin?
+    utc: time zone "utc" is not known, did you mean UTC?
+    Europe/Atlantis: time zone "Europe/Atlantis" is not known, expected an IANA name such as Europe/Berlin
+    Etc/Unknown: time zone "Etc/Unknown" is not known, expected an IANA name such as Europe/Berlin
+    +02:00: time zone "+02:00" is not known, expected an IANA name such as Europe/Berlin
+    CET-1CEST: time zone "CET-1CEST" is not known, expected an IANA name such as Europe/Berlin
+    "#);
     assert_eq!(Zone::parse("UTC"), Ok(Zone::utc()));
     assert_eq!(Zone::parse("Europe/Berlin").unwrap().name(), "Europe/Berlin");
     assert!(matches!(Zone::from_tzif("Europe/Atlantis", b"no"), Err(ZoneError::Data(_))));
@@ -233,5 +296,24 @@ fn in_plain_english() {
         "@every 90m",
     ];
     let read = expressions.map(|expression| format!("{expression:<20} {}\n", parse(expression).describe()));
-    assert_snapshot!(read.concat(), @"");
+    assert_snapshot!(read.concat(), @"
+    * * * * *            every minute
+    */5 * * * *          every 5 minutes
+    0 * * * *            at minute 0 of every hour
+    5,35 * * * *         at minutes 5 and 35 of every hour
+    0 0 * * *            every day at 00:00
+    30 2,14 * * 1-5      at 02:30 and 14:30, on weekdays
+    0 9-17 * * MON,WED   at minute 0 of hours 9 to 17, on Mondays and Wednesdays
+    */10 9-17 * * *      every 10 minutes of hours 9 to 17
+    0 */2 * * *          at minute 0 of every 2nd hour from midnight
+    5 */3 * * *          at minute 5 of every 3rd hour from midnight
+    7-59/13 4 * * *      every day at 04:07, 04:20, 04:33, 04:46 and 04:59
+    0 0 1,15 * *         at 00:00, on days 1 and 15 of the month
+    0 0 13 * 5           at 00:00, on day 13 of the month or on Fridays
+    0 0 1-31 * 5         every day at 00:00
+    0 6 * 1-3,12 0,6     at 06:00, on Saturdays and Sundays, in January to March and December
+    0 0 29 2 *           at 00:00, on day 29 of the month, in February
+    0 0 30 2 *           never, as no date and time match
+    @every 90m           every 1h30m, counted from when the schedule took effect
+    ");
 }

@@ -4,3 +4,4 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod cluster;
+pub mod operator;

@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 
 use crate::names::{DEFAULT_BACKOFF_LIMIT, DEFAULT_FAILED_HISTORY, DEFAULT_SUCCESSFUL_HISTORY};
 
-/// `example.com/name`: what Kubernetes calls a qualified name.
-const QUALIFIED_NAME: &str =
-    "^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+/// Key of a label: `name` or `example.com/name`.
+const LABEL_KEY: &str = "^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+/// Key of an annotation: the same, but its prefix may have capitals.
+const ANNOTATION_KEY: &str =
+    "^([A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 /// Value of a label.
 const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 /// Name of an object.
@@ -104,26 +106,25 @@ pub(crate) fn node_selector(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn labels(field: &str) -> Schema {
-    keyed(field, "label", &json!({ "type": "string", "maxLength": 63, "pattern": LABEL_VALUE }))
+    keyed(field, LABEL_KEY, &json!({ "type": "string", "maxLength": 63, "pattern": LABEL_VALUE }))
 }
 
 pub(crate) fn pod_annotations(_: &mut SchemaGenerator) -> Schema {
-    keyed("podAnnotations", "annotation", &json!({ "type": "string" }))
+    keyed("podAnnotations", ANNOTATION_KEY, &json!({ "type": "string" }))
 }
 
-/// A map whose keys are qualified names: a Job with any other key would be refused at every tick.
-fn keyed(field: &str, what: &str, values: &Value) -> Schema {
-    let advice = format!(
-        "a key of {what}s has at most 63 letters, digits, '-', '_' or '.' and begins and ends with a letter or digit, \
-         after an optional prefix such as example.com/"
-    );
+/// A map that goes into the pods: with any other key in it every Job would be refused.
+fn keyed(field: &str, key: &str, values: &Value) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 64,
         "additionalProperties": values,
         "x-kubernetes-validations": [{
-            "rule": format!("self.all(key, key.matches('{QUALIFIED_NAME}'))"),
-            "message": format!("spec.{field}: {advice}"),
+            "rule": format!("self.all(key, key.matches('{key}'))"),
+            "message": format!(
+                "spec.{field} has a key that Kubernetes does not accept: use at most 63 letters, digits, '-', '_' or \
+                 '.', a letter or digit first and last, after an optional prefix such as example.com/"
+            ),
         }],
     })
 }

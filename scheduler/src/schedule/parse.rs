@@ -168,7 +168,12 @@ impl<'a> Reader<'a> {
         }
         if low.value > high.value {
             let found = format!("{}-{}", low.word, high.word);
-            let instead = format!("{}-{max},{min}-{}", low.word, high.word);
+            let (last, first) = match self.field.names() {
+                [first, .., last] => (last.to_ascii_uppercase(), first.to_ascii_uppercase()),
+                _ => (max.to_string(), min.to_string()),
+            };
+            let until = if high.value == min { high.word.to_owned() } else { format!("{first}-{}", high.word) };
+            let instead = format!("{}-{last},{until}", low.word);
             return self.fail(low.start, Problem::Backwards { found, instead });
         }
         Ok(())
@@ -206,13 +211,13 @@ impl<'a> Reader<'a> {
         if word.is_empty() {
             return Problem::Missing(allowed);
         }
-        let rest = word.trim_matches(|c: char| c.is_ascii_digit());
-        let known = self.field.names().iter().find_map(|name| Some(word.get(..3)?.eq_ignore_ascii_case(name)));
-        let letter = rest.chars().find(|c| "LW#H".contains(c.to_ascii_uppercase()));
+        if word.bytes().all(|c| c.is_ascii_digit()) {
+            return Problem::Above(quoted(word), self.field.max());
+        }
+        let letters = word.trim_matches(|c: char| c.is_ascii_digit());
+        let letter = letters.chars().find_map(|c| "LW#H".chars().find(|known| c.eq_ignore_ascii_case(known)));
         match letter {
-            Some(letter) if rest.chars().count() <= 3 && known.is_none() => {
-                Problem::Extension { found: quoted(word), letter: letter.to_ascii_uppercase(), allowed }
-            }
+            Some(letter) if letters.len() <= 2 => Problem::Extension { found: quoted(word), letter, allowed },
             _ => Problem::NotANumber { found: quoted(word), allowed },
         }
     }

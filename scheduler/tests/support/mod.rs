@@ -56,3 +56,8 @@ pub fn every(expression: &str) -> Spec {
 pub fn under(policy: ConcurrencyPolicy, expression: &str) -> Spec {
     Spec { policy, ..every(expression) }
 }
+
+/// Name of the Job of a tick.
+pub fn tick(text: &str) -> String {
+    scheduler::names::scheduled("orders", at(text))
+}
