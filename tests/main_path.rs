@@ -257,6 +257,7 @@ async fn a_deleted_run_leaves_nothing() {
     world.job_gone("once-gen1").await;
 }
 
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 fn tick_name(run: &str, second: i64) -> String {
     scheduler::names::scheduled(run, Timestamp::from_second(second).unwrap())
 }

@@ -3,7 +3,12 @@
 //! croner reads another dialect (docs/schedules.md), so only expressions that both read alike are compared. It cannot
 //! count, so it walks.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench may panic")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::wildcard_imports,
+    reason = "a bench may panic; its groups share one set of names"
+)]
 
 use std::str::FromStr as _;
 

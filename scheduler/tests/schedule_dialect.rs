@@ -17,7 +17,8 @@ fn refused(expression: &str) -> String {
 
 /// What each expression is refused with.
 fn refusals(expressions: &[&str]) -> String {
-    expressions.iter().map(|expression| format!("{expression:<20} {}\n", refused(expression))).collect()
+    let lines: Vec<_> = expressions.iter().map(|text| format!("{text:<20} {}\n", refused(text))).collect();
+    lines.concat()
 }
 
 /// R21: robfig's oddities, each with a plain spelling of the same schedule.

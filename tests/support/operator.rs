@@ -34,7 +34,7 @@ impl World {
     pub async fn new(prefix: &str) -> Self {
         let cluster = cluster::shared().await;
         let client = cluster.client().await;
-        install_crd(&client).await;
+        Box::pin(install_crd(&client)).await;
         let namespace = cluster.namespace(prefix).await;
         Self { cluster, namespace, client }
     }
@@ -162,13 +162,8 @@ where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
 {
     let waited = tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, is)).await;
-    match waited {
-        Ok(found) => found.expect("the watch goes on"),
-        Err(_) => {
-            let last = api.get_opt(name).await;
-            panic!("{name} never was: {what}; it is {last:#?}")
-        }
-    }
+    let Ok(found) = waited else { panic!("{name} never was: {what}; it is {:#?}", api.get_opt(name).await) };
+    found.expect("the watch goes on")
 }
 
 async fn install_crd(client: &Client) {
@@ -183,5 +178,5 @@ async fn install_crd(client: &Client) {
         let waited = tokio::time::timeout(PATIENCE, await_condition(crds, name, established)).await;
         waited.expect("the CRD is established in time").expect("the watch goes on");
     };
-    INSTALLED.get_or_init(|| install).await;
+    Box::pin(INSTALLED.get_or_init(|| install)).await;
 }
