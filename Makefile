@@ -9,11 +9,11 @@ cluster-binaries:
 	tests/cluster/build.sh
 
 test: cluster-binaries
-	cargo test --workspace --locked
+	RUST_TEST_THREADS=6 cargo test --workspace --locked
 
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 	test "$$(cargo tree --locked -i k8s-openapi --depth 0 | wc -l)" = 1
 	cargo run -q --locked -p crds --bin crdgen | diff crds/runs.yaml -

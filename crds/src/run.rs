@@ -110,7 +110,7 @@ pub struct RunSpec {
     #[schemars(schema_with = "fields::pod_labels")]
     pub pod_labels: Option<BTreeMap<String, String>>,
 
-    /// Annotations added to Jobs and pods. The operator's own annotations cannot be overridden.
+    /// Annotations added to Jobs and pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "fields::pod_annotations")]
     pub pod_annotations: Option<BTreeMap<String, String>>,
@@ -131,7 +131,7 @@ pub struct RunSpec {
 
     /// Service account of the pods. The operator's default if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "fields::object_name")]
+    #[schemars(schema_with = "fields::service_account_name")]
     pub service_account_name: Option<String>,
 
     /// Environment variables of the ingestion container.
@@ -165,7 +165,7 @@ pub struct RunSpec {
 
     /// Priority class of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "fields::object_name")]
+    #[schemars(schema_with = "fields::priority_class_name")]
     pub priority_class_name: Option<String>,
 
     /// Security context of the pods. What is unset takes the values that Pod Security level restricted asks for.

@@ -86,15 +86,40 @@ pub(crate) fn seconds_from_1(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn image(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "maxLength": 1024, "pattern": r"^\S+$" })
+    json_schema!({
+        "type": "string",
+        "maxLength": 1024,
+        "x-kubernetes-validations": [{
+            "rule": r"self.matches(r'^\S+$')",
+            "message": "spec.image cannot be empty or hold blanks: name an image, or leave it out for the operator's default",
+        }],
+    })
 }
 
 pub(crate) fn image_pull_policy(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "enum": ["Always", "IfNotPresent", "Never"] })
 }
 
-pub(crate) fn object_name(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "maxLength": 253, "pattern": DNS_SUBDOMAIN })
+pub(crate) fn service_account_name(_: &mut SchemaGenerator) -> Schema {
+    object_name("serviceAccountName", "service account")
+}
+
+pub(crate) fn priority_class_name(_: &mut SchemaGenerator) -> Schema {
+    object_name("priorityClassName", "priority class")
+}
+
+fn object_name(field: &str, what: &str) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 253,
+        "x-kubernetes-validations": [{
+            "rule": format!("self.matches(r'{DNS_SUBDOMAIN}')"),
+            "message": format!(
+                "spec.{field} is not the name of a {what}: use small letters, digits, '-' and '.', a letter or digit \
+                 first and last, or leave it out"
+            ),
+        }],
+    })
 }
 
 pub(crate) fn pod_labels(_: &mut SchemaGenerator) -> Schema {
@@ -106,7 +131,18 @@ pub(crate) fn node_selector(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn labels(field: &str) -> Schema {
-    keyed(field, LABEL_KEY, &json!({ "type": "string", "maxLength": 63, "pattern": LABEL_VALUE }))
+    let value = json!({
+        "type": "string",
+        "maxLength": 63,
+        "x-kubernetes-validations": [{
+            "rule": format!("self.matches('{LABEL_VALUE}')"),
+            "message": format!(
+                "spec.{field} has a value that no label may have: use letters, digits, '-', '_' or '.', a letter or \
+                 digit first and last, or nothing at all"
+            ),
+        }],
+    });
+    keyed(field, LABEL_KEY, &value)
 }
 
 pub(crate) fn pod_annotations(_: &mut SchemaGenerator) -> Schema {
