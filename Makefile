@@ -14,6 +14,6 @@ test: cluster-binaries
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	test "$$(cargo tree --locked -i k8s-openapi --depth 0 | wc -l)" = 1
 	cargo run -q --locked -p crds --bin crdgen | diff crds/runs.yaml -

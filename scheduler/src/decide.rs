@@ -1,9 +1,9 @@
 //! The one decision: what to do about a Run, given what was seen of it and the time.
 //!
 //! `decide` is total, synchronous and deterministic. It works on a copy of the Run's recorded [`State`] in a fixed order:
-//! what the Jobs tell ([`jobs`]), what changed in the schedule ([`in_force`]), which runs are due ([`scheduled`],
-//! [`oneshot`], [`trigger`]), which claims may create now ([`start`]), which Jobs are superfluous ([`history`]), and
-//! what to tell users ([`status`]). What comes out is at most one step of the start protocol: a create is decided alone
+//! what the Jobs tell (`jobs`), what changed in the schedule (`in_force`), which runs are due (`scheduled`,
+//! `oneshot`, `trigger`), which claims may create now (`start`), which Jobs are superfluous (`history`), and
+//! what to tell users (`status`). What comes out is at most one step of the start protocol: a create is decided alone
 //! and only under a claim that is recorded already, a changed state is written before anything that depends on it.
 
 mod history;

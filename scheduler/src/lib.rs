@@ -1,7 +1,7 @@
 //! The decisions of the operator, without I/O.
 //!
-//! [`decide`](decide::decide) turns an [`Observation`](observation::Observation) and the time into a
-//! [`Decision`](decision::Decision). Nothing here reads a clock, a file, an environment variable or the network, and
+//! [`decide`] turns an [`Observation`] and the time into a
+//! [`Decision`]. Nothing here reads a clock, a file, an environment variable or the network, and
 //! nothing depends on hash order: the same observation always gives the same decision.
 //!
 //! 1. One Job per tick: a Job's name is derived from the tick, and a create happens only under a recorded claim (R32).
@@ -10,7 +10,7 @@
 //! 4. A decision that changes nothing writes nothing (R7).
 
 pub mod claim;
-pub mod decide;
+mod decide;
 pub mod decision;
 pub mod names;
 pub mod observation;
