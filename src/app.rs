@@ -146,7 +146,7 @@ fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output 
 async fn open_when_synced(gate: Gate, synced: Arc<Synced>) {
     while !synced.is_complete() {
         gate.waits(format!("caches: {}", synced.missing().join(", ")));
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        synced.progress().await;
     }
     gate.open();
 }
@@ -159,10 +159,8 @@ async fn follow_leadership(mut leadership: watch::Receiver<Leadership>, controll
         if now != term {
             term = now;
             if term.is_some() {
-                info!("leading");
                 look_at_everybody(&controller);
             } else {
-                info!("standing by");
                 controller.ticker.clear();
             }
         }

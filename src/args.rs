@@ -48,7 +48,7 @@ pub struct OperatorArgs {
     #[arg(long, default_value = "http://marmot:8080", value_parser = value::url, value_name = "URL")]
     pub marmot_url: String,
 
-    /// Image of the ingestion pods; empty: the one the operator itself runs from
+    /// Image of the ingestion pods; empty: each Run names its own in spec.image
     #[arg(long, default_value = "", value_parser = value::image)]
     pub image: String,
 

@@ -50,7 +50,7 @@ impl Events {
 
 /// The event for a piece of news.
 #[must_use]
-pub fn event_for(news: &News) -> Event {
+pub fn event_for(news: &News, namespace: &str) -> Event {
     match news {
         News::Started { job, kind, tick, .. } => {
             let what = match (kind, tick) {
@@ -58,9 +58,9 @@ pub fn event_for(news: &News) -> Event {
                 (RunKind::Trigger, _) => format!("Created Job {job} for the trigger annotation"),
                 _ => format!("Created Job {job}"),
             };
-            event(EventType::Normal, "SuccessfulCreate", &what)
+            about(job, namespace, event(EventType::Normal, "SuccessfulCreate", &what))
         }
-        News::Finished(result) => finished(result),
+        News::Finished(result) => about(&result.job, namespace, finished(result)),
         News::Skipped(skipped) => event(EventType::Warning, skip_reason(skipped.reason), &describe(skipped)),
         News::Problem { reason, message } => event(EventType::Warning, reason, message),
         News::TriggerQueued => event(EventType::Normal, "TriggerQueued", "The trigger waits for the active run to end"),
@@ -74,20 +74,35 @@ pub fn event_for(news: &News) -> Event {
 
 /// The event for a refused create (R39, R10).
 #[must_use]
-pub fn refused(job: &str, message: &str) -> Event {
-    event(EventType::Warning, "FailedCreate", &format!("Error creating Job {job}: {message}"))
+pub fn refused(job: &str, namespace: &str, message: &str) -> Event {
+    let note = format!("Error creating Job {job}: {message}");
+    about(job, namespace, event(EventType::Warning, "FailedCreate", &note))
 }
 
 /// The event for a deleted stray (R33).
 #[must_use]
-pub fn stray(job: &str) -> Event {
-    event(EventType::Warning, "StrayJob", &format!("Deleted Job {job}, which nothing accounts for"))
+pub fn stray(job: &str, namespace: &str) -> Event {
+    let note = format!("Deleted Job {job}, which nothing accounts for");
+    about(job, namespace, event(EventType::Warning, "StrayJob", &note))
 }
 
 /// The event for a Job that made way (R18).
 #[must_use]
-pub fn replaced(job: &str) -> Event {
-    event(EventType::Normal, "Replaced", &format!("Deleted Job {job} to make way for a newer run"))
+pub fn replaced(job: &str, namespace: &str) -> Event {
+    let note = format!("Deleted Job {job} to make way for a newer run");
+    about(job, namespace, event(EventType::Normal, "Replaced", &note))
+}
+
+/// Names the Job besides the Run: events about two Jobs are two events, not one that happened twice.
+fn about(job: &str, namespace: &str, event: Event) -> Event {
+    let secondary = ObjectReference {
+        api_version: Some("batch/v1".to_owned()),
+        kind: Some("Job".to_owned()),
+        name: Some(job.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        ..ObjectReference::default()
+    };
+    Event { secondary: Some(secondary), ..event }
 }
 
 fn event(type_: EventType, reason: &str, note: &str) -> Event {

@@ -158,11 +158,11 @@ impl Executor {
                 let (reason, count) = (skipped.reason.as_str(), skipped.count);
                 info!(namespace, run = run_name, reason, count, from = %skipped.from, to = %skipped.to, "ticks not run");
             }
-            News::Problem { reason, message } => info!(namespace, run = run_name, reason, message, "not ready"),
+            News::Problem { reason, message } => info!(namespace, run = run_name, reason, why = message, "not ready"),
             News::TriggerQueued => info!(namespace, run = run_name, "trigger queued"),
             News::InvalidTrigger { value } => info!(namespace, run = run_name, value, "trigger of unknown value"),
         }
-        self.events.publish(&run.object_ref(&()), events::event_for(news));
+        self.events.publish(&run.object_ref(&()), events::event_for(news, namespace));
     }
 
     async fn take_trigger(&self, plan: &mut Plan<'_>, number: i64) -> Result<(), ExecuteError> {
@@ -256,8 +256,10 @@ impl Executor {
         let about = plan.run.object_ref(&());
         match deletion.reason {
             DeletionReason::Pruned => {}
-            DeletionReason::Replaced => self.events.publish(&about, events::replaced(&deletion.name)),
-            DeletionReason::Stray => self.events.publish(&about, events::stray(&deletion.name)),
+            DeletionReason::Replaced => {
+                self.events.publish(&about, events::replaced(&deletion.name, namespace(&plan.run)));
+            }
+            DeletionReason::Stray => self.events.publish(&about, events::stray(&deletion.name, namespace(&plan.run))),
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ pub fn job(run: &Run, order: &JobOrder, defaults: &Defaults) -> Job {
             ..ObjectMeta::default()
         },
         spec: Some(JobSpec {
-            backoff_limit: Some(run.spec.backoff_limit.unwrap_or(crds::DEFAULT_BACKOFF_LIMIT)),
+            backoff_limit: Some(run.spec.backoff_limit()),
             active_deadline_seconds: run.spec.active_deadline_seconds,
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {

@@ -49,18 +49,18 @@ fn metadata(run: &Run) -> RunMeta {
 
 fn spec(indexed: &IndexedRun, defaults: &Defaults) -> Spec {
     let (run, parsed) = (&indexed.run.spec, &indexed.parsed);
-    let limit = |limit: Option<i32>, default: i32| usize::try_from(limit.unwrap_or(default)).unwrap_or_default();
+    let limit = |limit: i32| usize::try_from(limit).unwrap_or_default();
     Spec {
         schedule: parsed.schedule.clone(),
-        suspend: run.suspend.unwrap_or_default(),
-        policy: match run.concurrency_policy.unwrap_or_default() {
+        suspend: run.suspended(),
+        policy: match run.concurrency_policy() {
             crds::ConcurrencyPolicy::Allow => ConcurrencyPolicy::Allow,
             crds::ConcurrencyPolicy::Forbid => ConcurrencyPolicy::Forbid,
             crds::ConcurrencyPolicy::Replace => ConcurrencyPolicy::Replace,
         },
         starting_deadline: run.starting_deadline_seconds.map(SignedDuration::from_secs),
-        successful_history: limit(run.successful_jobs_history_limit, crds::DEFAULT_SUCCESSFUL_HISTORY),
-        failed_history: limit(run.failed_jobs_history_limit, crds::DEFAULT_FAILED_HISTORY),
+        successful_history: limit(run.successful_jobs_history_limit()),
+        failed_history: limit(run.failed_jobs_history_limit()),
         pipeline_hash: parsed.pipeline_hash.clone(),
         config_hash: parsed.config_hash.clone(),
         problem: parsed.problem.clone().or_else(|| missing_default(indexed, defaults)),

@@ -1,5 +1,7 @@
 //! Logs: text for people or JSON for machines, on standard error.
 
+use std::io::IsTerminal as _;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -19,7 +21,7 @@ pub enum LogFormat {
 /// Libraries that have nothing to tell a user below a warning. The lease's crate (which logs by `log`) tells stand-bys
 /// every two seconds that the lease is held; what matters of that, `leader` says itself.
 const QUIET: &str = "kube=warn,kube_client=warn,kube_runtime=warn,kube_leader_election=warn,hyper=warn,hyper_util=warn,\
-                     rustls=warn,tower=warn";
+                     rustls=warn,tower=warn,tokio_cron_scheduler=warn";
 
 /// The filter for `level`: a level (`info`) or a list of directives (`info,marmot_operator::leader=debug`), with the
 /// libraries kept at `warn` unless a directive names them.
@@ -36,7 +38,8 @@ pub fn filter(level: &str) -> Result<EnvFilter, ParseError> {
 /// # Errors
 /// Where that has been done before.
 pub fn init(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     let layer = match format {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),

@@ -14,6 +14,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use crate::index::{Index, Key};
@@ -101,9 +102,15 @@ pub struct Synced {
     runs: AtomicBool,
     jobs: AtomicBool,
     configs: AtomicBool,
+    progress: Notify,
 }
 
 impl Synced {
+    /// Waits for the next list to be complete.
+    pub async fn progress(&self) {
+        self.progress.notified().await;
+    }
+
     /// What has not been seen yet; empty once a look is worth anything.
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
@@ -148,7 +155,11 @@ async fn follow<K>(
     loop {
         match events.try_next().await {
             Ok(Some(event)) => {
+                let complete = matches!(event, Event::InitDone);
                 let changed = take_in(event, index, &mut listed, seen);
+                if complete {
+                    synced.progress.notify_one();
+                }
                 if synced.is_complete() {
                     for key in changed {
                         queue.push(key, Lane::Change);

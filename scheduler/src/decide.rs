@@ -155,6 +155,9 @@ impl<'a> Look<'a> {
             effects.push(Effect::Record(Box::new(Record { state: self.state, report, news: self.news })));
         }
         effects.append(&mut self.then);
+        if self.obs.run.deleting && self.obs.run.finalizer {
+            effects.push(Effect::ReleaseFinalizer);
+        }
         Decision { effects, wake: self.wake }
     }
 }

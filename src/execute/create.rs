@@ -88,7 +88,7 @@ impl Executor {
     fn refused(&self, plan: &mut Plan<'_>, order: &JobOrder, cause: RefusalCause, message: &str) {
         if plan.memory.refuse(&order.name, cause, message, self.clock.now()) {
             use kube::Resource as _;
-            self.events.publish(&plan.run.object_ref(&()), events::refused(&order.name, message));
+            self.events.publish(&plan.run.object_ref(&()), events::refused(&order.name, namespace(&plan.run), message));
         }
     }
 }

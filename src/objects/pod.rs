@@ -19,14 +19,16 @@ const SCRATCH: &str = "/tmp";
 pub(super) fn spec(run: &Run, defaults: &Defaults) -> PodSpec {
     let spec = &run.spec;
     let role = spec.pod_annotations.as_ref().and_then(|annotations| annotations.get(ROLE_ARN));
-    let mut volumes = vec![config_volume(run), empty_dir("scratch")];
-    let mut mounts =
-        vec![VolumeMount { read_only: Some(true), ..mount("config", "/config") }, mount("scratch", SCRATCH)];
+    let mut volumes = vec![config_volume(run), empty_dir("marmot-scratch")];
+    let mut mounts = vec![
+        VolumeMount { read_only: Some(true), ..mount("marmot-config", "/config") },
+        mount("marmot-scratch", SCRATCH),
+    ];
     let mut env =
         vec![variable("MARMOT_HOST", &defaults.marmot_url), variable("HOME", SCRATCH), variable("TMPDIR", SCRATCH)];
     if let Some(role) = role {
         volumes.push(aws_token());
-        mounts.push(VolumeMount { read_only: Some(true), ..mount("aws-token", AWS_TOKEN_DIR) });
+        mounts.push(VolumeMount { read_only: Some(true), ..mount("marmot-aws-token", AWS_TOKEN_DIR) });
         env.push(variable("AWS_ROLE_ARN", role));
         env.push(variable("AWS_WEB_IDENTITY_TOKEN_FILE", &format!("{AWS_TOKEN_DIR}/token")));
     }
@@ -85,7 +87,7 @@ fn container_security(mut context: SecurityContext) -> SecurityContext {
 fn config_volume(run: &Run) -> Volume {
     let name = run.metadata.name.as_deref().unwrap_or_default();
     Volume {
-        name: "config".to_owned(),
+        name: "marmot-config".to_owned(),
         config_map: Some(ConfigMapVolumeSource { name: config_map_name(name), ..ConfigMapVolumeSource::default() }),
         ..Volume::default()
     }
@@ -104,7 +106,7 @@ fn aws_token() -> Volume {
     };
     let source = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
     Volume {
-        name: "aws-token".to_owned(),
+        name: "marmot-aws-token".to_owned(),
         projected: Some(ProjectedVolumeSource { sources: Some(vec![source]), ..ProjectedVolumeSource::default() }),
         ..Volume::default()
     }
