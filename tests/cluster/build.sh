@@ -13,6 +13,8 @@ kubernetes=$(awk '$1 == "k8s.io/kubernetes" { print $2; exit }' go.mod)
 minor=${kubernetes#v1.} minor=${minor%%.*}
 ldflags="-s -w"
 # Unstamped binaries call themselves v0.0.0-master, and clients that compare versions misbehave.
+# helm takes the Kubernetes it knows from two more, for `kubeVersion` of charts.
+for part in Major=1 Minor=$minor; do ldflags+=" -X helm.sh/helm/v3/pkg/chartutil.k8sVersion$part -X helm.sh/helm/v3/pkg/lint/rules.k8sVersion$part"; done
 for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
   ldflags+=" -X $package.gitVersion=$kubernetes -X $package.gitMajor=1 -X $package.gitMinor=$minor"
   ldflags+=" -X $package.gitTreeState=clean"
