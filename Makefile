@@ -3,10 +3,16 @@ SHELL := /bin/bash
 CARGO_BUILD_JOBS ?= 2
 export CARGO_BUILD_JOBS
 
-.PHONY: test check cluster-binaries
+.PHONY: demo test check cluster-binaries
 
 cluster-binaries:
 	tests/cluster/build.sh
+
+# DEMO_KUBECONFIG=FILE uses that cluster; DEMO_SECONDS=N ends by itself.
+demo: cluster-binaries
+	cargo build --locked
+	"$$(tests/cluster/build.sh --where)/demo" $(if $(DEMO_KUBECONFIG),--kubeconfig "$(DEMO_KUBECONFIG)") \
+	  $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
 test: cluster-binaries
 	RUST_TEST_THREADS=6 cargo test --workspace --locked

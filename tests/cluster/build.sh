@@ -60,5 +60,5 @@ provide .    kube-scheduler          k8s.io/kubernetes/cmd/kube-scheduler
 provide .    kubectl                 k8s.io/kubernetes/cmd/kubectl
 provide .    kwok                    sigs.k8s.io/kwok/cmd/kwok
 provide .    helm                    helm.sh/helm/v3/cmd/helm
-[[ ! -d cmd/cluster ]] || build . cluster ./cmd/cluster
+for program in cluster demo; do build . "$program" "./cmd/$program"; done
 echo "$bin"
