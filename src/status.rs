@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 pub fn state(status: &RunStatus) -> State {
     State {
         mark: instant(status.last_schedule_time.as_ref()),
+        skewed_since: instant(status.skewed_since.as_ref()),
         in_force: status.schedule_in_force.as_ref().map(|in_force| InForce {
             expression: in_force.expression.clone(),
             zone: in_force.zone.clone().unwrap_or_default(),
@@ -72,6 +73,7 @@ pub fn render(current: &RunStatus, state: &State, report: &Report, now: Timestam
         conditions: conditions(current, report, now),
         active_jobs: state.active_jobs.iter().map(active_out).collect(),
         claims: state.claims.iter().map(|(job, claim)| (job.clone(), claim_out(claim))).collect(),
+        skewed_since: time(state.skewed_since),
         schedule_in_force: state.in_force.as_ref().map(|in_force| crds::ScheduleInForce {
             expression: in_force.expression.clone(),
             zone: Some(in_force.zone.clone()).filter(|zone| !zone.is_empty()),

@@ -59,6 +59,9 @@ pub struct RunStatus {
     /// The operator's record: the schedule from which ticks are computed, as it was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule_in_force: Option<ScheduleInForce>,
+    /// The operator's record: since when its times were seen to lie more than an hour ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skewed_since: Option<Time>,
     /// The operator's record: the spec that was last run without a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_shot: Option<OneShot>,

@@ -13,9 +13,10 @@ const TRIGGER_KEPT: SignedDuration = SignedDuration::from_secs(60);
 /// Deletes finished Jobs beyond the history limits, and trigger Jobs whose time is over.
 pub(super) fn prune(look: &mut Look<'_>) {
     let obs = look.obs;
-    let mut finished: Vec<(&ObservedJob, &Finished)> = obs
+    let mut finished: Vec<(&ObservedJob, &Finished)> = look
         .jobs
         .iter()
+        .copied()
         .filter(|job| job.deleting_since.is_none() && !look.state.claims.contains_key(&job.name))
         .filter_map(|job| Some((job, job.finished.as_ref()?)))
         .collect();

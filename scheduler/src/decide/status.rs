@@ -3,19 +3,20 @@
 use super::Look;
 use crate::decision::News;
 use crate::names;
-use crate::observation::Problem;
+use crate::observation::{Problem, RefusalCause};
 use crate::report::{Condition, ConditionKind, Phase, Report};
 use crate::state::{Outcome, RunResult};
 
 /// The derived part of `status` for the state as decided.
 pub(super) fn report(look: &Look<'_>) -> Report {
-    let active = i32::try_from(look.unfinished().count()).unwrap_or(i32::MAX);
-    let problem = problem(look);
+    let active = i32::try_from(look.unfinished().len()).unwrap_or(i32::MAX);
+    let disarmed = disarmed(look);
+    let problem = disarmed.clone().or_else(|| refused(look));
     Report {
         observed_generation: look.obs.run.generation,
         phase: phase(look, active),
         active,
-        next: look.next.filter(|_| problem.is_none()),
+        next: look.next.filter(|_| disarmed.is_none()),
         conditions: vec![
             ready(look, problem.as_ref()),
             reconciling(look),
@@ -59,7 +60,7 @@ fn phase(look: &Look<'_>, active: i32) -> Phase {
 }
 
 /// What keeps the Run from starting anything, the most telling first.
-fn problem(look: &Look<'_>) -> Option<Problem> {
+fn disarmed(look: &Look<'_>) -> Option<Problem> {
     let spec = &look.obs.spec;
     let schedule = spec.schedule.as_ref();
     let unparsable = schedule.and_then(|schedule| schedule.parsed.as_ref().err().cloned());
@@ -68,18 +69,24 @@ fn problem(look: &Look<'_>) -> Option<Problem> {
         reason: "NeverFires".to_owned(),
         message: "spec.schedule names a date that does not exist: it will never run".to_owned(),
     });
-    let config = look
-        .obs
-        .process
-        .refused
-        .get(names::CONFIG)
-        .map(|refusal| Problem { reason: "NameConflict".to_owned(), message: refusal.message.clone() });
-    let refused = look.obs.process.refused.iter().find(|(job, _)| look.state.claims.contains_key(*job));
-    let refused = refused.map(|(job, refusal)| Problem {
-        reason: "FailedCreate".to_owned(),
-        message: format!("Job {job} was refused: {}", refusal.message),
+    let skewed = look.state.skewed_since.map(|since| Problem {
+        reason: "ClockSkew".to_owned(),
+        message: format!(
+            "status speaks of a time more than an hour ahead: a clock was wrong, or this one is; ticks go on 5 minutes after {since}"
+        ),
     });
-    spec.problem.clone().or(unparsable).or(never).or(config).or(refused)
+    spec.problem.clone().or(unparsable).or(never).or(skewed)
+}
+
+/// An object that the API server did not take. It is tried again; the next tick is armed.
+fn refused(look: &Look<'_>) -> Option<Problem> {
+    let refused = &look.obs.process.refused;
+    let config = refused.get(names::CONFIG).map(|refusal| ("the ConfigMap".to_owned(), refusal));
+    let claimed = |job: &String| look.state.claims.contains_key(job);
+    let job = || refused.iter().find(|(job, _)| claimed(job)).map(|(job, refusal)| (format!("Job {job}"), refusal));
+    let (object, refusal) = config.or_else(job)?;
+    let reason = if refusal.cause == RefusalCause::NameConflict { "NameConflict" } else { "FailedCreate" };
+    Some(Problem { reason: reason.to_owned(), message: format!("{object} was refused: {}", refusal.message) })
 }
 
 fn ready(look: &Look<'_>, problem: Option<&Problem>) -> Condition {
@@ -112,7 +119,7 @@ fn reconciling(look: &Look<'_>) -> Condition {
 
 /// Problems that only an edit mends are stalls; a refused Job is tried again.
 fn stalled(problem: Option<&Problem>) -> Condition {
-    match problem.filter(|problem| !matches!(problem.reason.as_str(), "FailedCreate" | "NoMarmot")) {
+    match problem.filter(|problem| !matches!(problem.reason.as_str(), "FailedCreate" | "NoMarmot" | "ClockSkew")) {
         Some(problem) => Condition::new(ConditionKind::Stalled, true, &problem.reason, &problem.message),
         None => Condition::new(ConditionKind::Stalled, false, "UpToDate", "nothing stands in the way"),
     }
