@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, Time};
 use scheduler::claim::Claim;
 use scheduler::report::{Condition, ConditionKind, Phase, Report};
-use scheduler::state::{ActiveJob, InForce, OneShot, Outcome, RunKind, RunResult, SkipReason, Skipped, State};
+use scheduler::state::{
+    ActiveJob, InForce, OneShot, Outcome, RunKind, RunResult, SkipReason, Skipped, State, Teardown,
+};
 use serde_json::{Map, Value};
 
 /// The record the core keeps in `status`.
@@ -23,6 +25,12 @@ pub fn state(status: &RunStatus) -> State {
         claims: status.claims.iter().map(|(job, claim)| (job.clone(), claim_in(claim))).collect(),
         active_jobs: status.active_jobs.iter().map(active_in).collect(),
         one_shot: status.one_shot.as_ref().map(|shot| OneShot { hash: shot.hash.clone(), generation: shot.generation }),
+        teardown: status.teardown.as_ref().map(|teardown| Teardown {
+            attempts: teardown.attempts,
+            retry_at: instant(teardown.retry_at.as_ref()),
+            message: teardown.message.clone(),
+            over: teardown.over,
+        }),
         trigger_count: status.trigger_count.unwrap_or_default(),
         ledger: status.skipped_ticks.iter().filter_map(skipped_in).collect(),
         last_run: instant(status.last_run_time.as_ref()),
@@ -84,6 +92,12 @@ pub fn render(current: &RunStatus, state: &State, report: &Report, now: Timestam
             .one_shot
             .as_ref()
             .map(|shot| crds::OneShot { hash: shot.hash.clone(), generation: shot.generation }),
+        teardown: state.teardown.as_ref().map(|teardown| crds::Teardown {
+            attempts: teardown.attempts,
+            retry_at: time(teardown.retry_at),
+            message: teardown.message.clone(),
+            over: teardown.over,
+        }),
         trigger_count: Some(state.trigger_count).filter(|count| *count > 0),
     }
 }

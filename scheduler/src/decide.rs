@@ -2,8 +2,8 @@
 //!
 //! `decide` is total, synchronous and deterministic. It works on a copy of the Run's recorded [`State`] in a fixed order:
 //! what the Jobs tell (`jobs`), whether the clock can be trusted (`skew`), what changed in the schedule (`in_force`),
-//! which runs are due (`scheduled`, `oneshot`, `trigger`), which claims may create now (`start`), which Jobs are
-//! superfluous (`history`), and what to tell users (`status`). What comes out is at most one step of the start protocol: a create is decided alone
+//! which runs are due (`scheduled`, `oneshot`, `trigger`) or how far the end is (`teardown`), which claims may create
+//! now (`start`), which Jobs are superfluous (`history`), and what to tell users (`status`). What comes out is at most one step of the start protocol: a create is decided alone
 //! and only under a claim that is recorded already, a changed state is written before anything that depends on it.
 
 mod history;
@@ -14,6 +14,7 @@ mod scheduled;
 mod skew;
 mod start;
 mod status;
+mod teardown;
 mod trigger;
 
 use std::collections::BTreeSet;
@@ -33,7 +34,10 @@ pub fn decide(observation: &Observation, now: Timestamp) -> Decision {
     jobs::finish(&mut look);
     skew::heal(&mut look);
     in_force::notice_changes(&mut look);
-    if !observation.run.deleting {
+    if observation.run.is_deleting() {
+        teardown::plan(&mut look);
+    } else {
+        teardown::guard(&mut look);
         scheduled::plan(&mut look);
         oneshot::plan(&mut look);
         trigger::plan(&mut look);
@@ -54,7 +58,9 @@ struct Look<'a> {
     state: State,
     news: Vec<News>,
     creates: Vec<JobOrder>,
-    /// Effects that follow the record.
+    /// Effects that come before the record.
+    first: Vec<Effect>,
+    /// Effects that follow it.
     then: Vec<Effect>,
     wake: Option<Timestamp>,
     /// The newest tick that is due, dealt with or not.
@@ -78,6 +84,7 @@ impl<'a> Look<'a> {
             state: obs.state.clone(),
             news: Vec::new(),
             creates: Vec::new(),
+            first: Vec::new(),
             then: Vec::new(),
             wake: None,
             due: None,
@@ -141,7 +148,7 @@ impl<'a> Look<'a> {
         jobs::forget(&mut self);
         let report = status::report(&self);
         status::tell(&mut self, &report);
-        let mut effects = Vec::new();
+        let mut effects = std::mem::take(&mut self.first);
         if start::needs_config(&mut self) {
             effects.push(Effect::EnsureConfig);
         }
@@ -149,9 +156,6 @@ impl<'a> Look<'a> {
             effects.push(Effect::Record(Box::new(Record { state: self.state, report, news: self.news })));
         }
         effects.append(&mut self.then);
-        if self.obs.run.deleting && self.obs.run.finalizer {
-            effects.push(Effect::ReleaseFinalizer);
-        }
         Decision { effects, wake: self.wake }
     }
 }

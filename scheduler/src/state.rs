@@ -25,6 +25,8 @@ pub struct State {
     pub active_jobs: Vec<ActiveJob>,
     /// The newest spec a one-shot run was started for (R26).
     pub one_shot: Option<OneShot>,
+    /// How far the teardown of a Run that is being deleted is (R30).
+    pub teardown: Option<Teardown>,
     /// Running count of triggers; names the next trigger Job (R9).
     pub trigger_count: i64,
     /// Ticks not run, newest last, at most [`LEDGER_LEN`] entries (R16).
@@ -77,6 +79,19 @@ pub struct OneShot {
     pub hash: String,
     /// Generation that named the Job.
     pub generation: i64,
+}
+
+/// The teardown of a Run that is being deleted (R30).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Teardown {
+    /// Attempts so far; names the next Job.
+    pub attempts: i64,
+    /// When the next attempt is due, after one that failed.
+    pub retry_at: Option<Timestamp>,
+    /// Why the last attempt failed.
+    pub message: Option<String>,
+    /// No further attempt is needed.
+    pub over: bool,
 }
 
 /// What made a run start.

@@ -230,7 +230,7 @@ fn a_tick_due_before_the_edit_runs() {
 fn a_run_being_deleted_starts_nothing() {
     let mut world = World::new(every(TENTHS), at("10:01:00"));
     world.advance_to(at("10:09:59"));
-    world.run.deleting = true;
+    world.run.deleting_since = Some(world.now);
     world.run.trigger = Some("true".to_owned());
     world.look();
     world.advance_to(at("11:00:00"));

@@ -163,7 +163,7 @@ fn an_edit_is_acknowledged() {
 #[test]
 fn deletion_is_told() {
     let mut world = World::new(every("0 0 * * *"), at("10:00:00"));
-    world.run.deleting = true;
+    world.run.deleting_since = Some(world.now);
     world.look();
     assert_eq!(ready(&world), (Some(false), "Deleting"));
 }

@@ -46,12 +46,12 @@ impl Executor {
             Err(ExecuteError::Conflict) => self.already_exists(plan, order).await,
             Err(ExecuteError::Gone { .. }) => {
                 plan.memory.in_doubt.remove(&order.name);
-                self.refused(plan, order, RefusalCause::Rejected, "the namespace is gone");
+                self.refused(plan, order, RefusalCause::NamespaceTerminating, "the namespace is gone");
                 Ok(())
             }
             Err(ExecuteError::Api { source, .. }) if is_refusal(&source) => {
                 plan.memory.in_doubt.remove(&order.name);
-                self.refused(plan, order, RefusalCause::Rejected, &source.to_string());
+                self.refused(plan, order, cause_of_refusal(&source), &source.to_string());
                 Ok(())
             }
             Err(error @ ExecuteError::NotLeading) => {
@@ -91,6 +91,14 @@ impl Executor {
             self.events.publish(&plan.run.object_ref(&()), events::refused(&order.name, namespace(&plan.run), message));
         }
     }
+}
+
+/// A namespace that is going says so in the details of its refusal.
+fn cause_of_refusal(error: &kube::Error) -> RefusalCause {
+    let causes = if let kube::Error::Api(status) = error { status.details.as_ref() } else { None };
+    let causes = causes.map(|details| details.causes.as_slice()).unwrap_or_default();
+    let is_going = causes.iter().any(|cause| cause.reason == "NamespaceTerminating");
+    if is_going { RefusalCause::NamespaceTerminating } else { RefusalCause::Rejected }
 }
 
 /// An object that is going is waited for, any other is a conflict (R10).

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Look;
+use super::{Look, teardown};
 use crate::claim::PRUNE_FLOOR;
 use crate::decision::{Deletion, DeletionReason, Effect, News};
 use crate::observation::ObservedJob;
@@ -16,7 +16,9 @@ pub(super) fn settle(look: &mut Look<'_>) {
     for job in look.jobs.clone() {
         let Some(claim) = look.state.claims.remove(&job.name) else { continue };
         look.state.mark = look.state.mark.max(claim.tick);
-        look.state.last_run = look.state.last_run.max(Some(job.created_at));
+        if claim.kind != RunKind::Teardown {
+            look.state.last_run = look.state.last_run.max(Some(job.created_at));
+        }
         look.state.active_jobs.retain(|active| active.name != job.name);
         look.state.active_jobs.push(ActiveJob {
             name: job.name.clone(),
@@ -77,23 +79,26 @@ fn result_of(job: &ObservedJob, kind: RunKind) -> Option<RunResult> {
 }
 
 fn record(look: &mut Look<'_>, result: RunResult) {
-    let state = &mut look.state;
-    for active in state.active_jobs.iter_mut().filter(|active| active.name == result.job) {
+    for active in look.state.active_jobs.iter_mut().filter(|active| active.name == result.job) {
         active.finished = true;
     }
-    if result.kind != RunKind::Teardown {
-        // An end that is seen late says nothing about how things are now.
-        let newest = state.last_result.as_ref().is_none_or(|last| last.finished_at <= result.finished_at);
-        if result.outcome == Outcome::Succeeded {
-            state.last_success = state.last_success.max(Some(result.finished_at));
-        } else {
-            state.last_failure = state.last_failure.max(Some(result.finished_at));
-        }
-        if newest {
-            let failures = state.consecutive_failures.saturating_add(1);
-            state.consecutive_failures = if result.outcome == Outcome::Succeeded { 0 } else { failures };
-            state.last_result = Some(result.clone());
-        }
+    if result.kind == RunKind::Teardown {
+        teardown::record(look, &result);
+        look.news.push(News::Finished(result));
+        return;
+    }
+    let state = &mut look.state;
+    // An end that is seen late says nothing about how things are now.
+    let newest = state.last_result.as_ref().is_none_or(|last| last.finished_at <= result.finished_at);
+    if result.outcome == Outcome::Succeeded {
+        state.last_success = state.last_success.max(Some(result.finished_at));
+    } else {
+        state.last_failure = state.last_failure.max(Some(result.finished_at));
+    }
+    if newest {
+        let failures = state.consecutive_failures.saturating_add(1);
+        state.consecutive_failures = if result.outcome == Outcome::Succeeded { 0 } else { failures };
+        state.last_result = Some(result.clone());
     }
     look.news.push(News::Finished(result));
 }

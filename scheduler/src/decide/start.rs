@@ -66,6 +66,9 @@ fn may_have_job(look: &Look<'_>, job: &str, claim: &Claim) -> bool {
 
 /// Starts the run, or does what its kind does where the policy leaves no room. Whether a Job may come of it now.
 fn proceed(look: &mut Look<'_>, job: &str, claim: &Claim, behind: bool) -> bool {
+    if claim.kind == RunKind::Teardown {
+        return start(look, job, claim);
+    }
     match (room(look, job, behind), claim.kind) {
         (Room::Free, RunKind::Trigger) if !trigger::is_taken(look, claim) => {
             look.then.extend(claim.number.map(Effect::TakeTrigger));
@@ -85,7 +88,7 @@ fn proceed(look: &mut Look<'_>, job: &str, claim: &Claim, behind: bool) -> bool 
 /// The ConfigMap of the generation to run is not there yet (R8), and it is time to make it.
 pub(super) fn needs_config(look: &mut Look<'_>) -> bool {
     let obs = look.obs;
-    if obs.run.deleting || obs.spec.problem.is_some() || has_config(look) {
+    if obs.run.is_deleting() || obs.spec.problem.is_some() || has_config(look) {
         return false;
     }
     let retry_at = obs.process.refused.get(names::CONFIG).map(|refusal| refusal.retry_at);
@@ -101,8 +104,13 @@ fn has_config(look: &Look<'_>) -> bool {
 }
 
 fn verdict(look: &Look<'_>, job: &str, claim: &Claim) -> Verdict {
-    if look.obs.run.deleting {
-        return Verdict::GiveUp(None);
+    if look.obs.run.is_deleting() {
+        return match claim.kind {
+            RunKind::Teardown if !look.obs.spec.teardown => Verdict::GiveUp(None),
+            RunKind::Teardown if look.obs.spec.teardown_problem.is_some() => Verdict::Wait,
+            RunKind::Teardown => Verdict::Ask,
+            _ => Verdict::GiveUp(None),
+        };
     }
     let is_wanted = look.obs.run.trigger.as_deref() == Some(trigger::VALUE);
     match claim.kind {
@@ -146,7 +154,7 @@ fn tick_verdict(look: &Look<'_>, job: &str, claim: &Claim) -> Verdict {
 fn reason_overtaken(look: &Look<'_>, job: &str) -> SkipReason {
     let refused = &look.obs.process.refused;
     match refused.get(job).or_else(|| refused.get(names::CONFIG)).map(|refusal| refusal.cause) {
-        Some(RefusalCause::Rejected) => SkipReason::Rejected,
+        Some(RefusalCause::Rejected | RefusalCause::NamespaceTerminating) => SkipReason::Rejected,
         Some(RefusalCause::NameBusy | RefusalCause::NameConflict) => SkipReason::NameConflict,
         None if look.obs.spec.policy == ConcurrencyPolicy::Replace && look.is_busy_beside(job) => {
             SkipReason::Superseded
@@ -214,7 +222,7 @@ fn start(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool {
         look.wake_at(refusal.retry_at);
         return false;
     }
-    if !has_config(look) {
+    if claim.kind != RunKind::Teardown && !has_config(look) {
         return true;
     }
     let recorded = look.obs.state.claims.get(job) == Some(claim);

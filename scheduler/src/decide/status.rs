@@ -1,17 +1,20 @@
 //! What users read: phase, counts and conditions (R4, R5), and the news in their changes.
 
-use super::Look;
+use super::{Look, teardown};
 use crate::decision::News;
 use crate::names;
 use crate::observation::{Problem, RefusalCause};
 use crate::report::{Condition, ConditionKind, Phase, Report};
 use crate::state::{Outcome, RunResult};
 
+/// Reason of `Ready` while the pipeline has another Run (R11).
+const SHARED: &str = "PipelineShared";
+
 /// The derived part of `status` for the state as decided.
 pub(super) fn report(look: &Look<'_>) -> Report {
     let active = i32::try_from(look.unfinished().len()).unwrap_or(i32::MAX);
     let disarmed = disarmed(look);
-    let problem = disarmed.clone().or_else(|| refused(look));
+    let problem = disarmed.clone().or_else(|| refused(look)).filter(|_| !look.obs.run.is_deleting());
     Report {
         observed_generation: look.obs.run.generation,
         phase: phase(look, active),
@@ -30,7 +33,10 @@ pub(super) fn report(look: &Look<'_>) -> Report {
 pub(super) fn tell(look: &mut Look<'_>, report: &Report) {
     let old = &look.obs.report;
     let (was, is) = (old.condition(ConditionKind::Ready), report.condition(ConditionKind::Ready));
-    if let Some(is) = is.filter(|is| is.status == Some(false) && Some(*is) != was) {
+    let is_warning = |is: &&Condition| is.status == Some(false) || is.reason == SHARED;
+    // What happens on the way out is told as it happens.
+    let is_news = |is: &&Condition| Some(*is) != was && !look.obs.run.is_deleting();
+    if let Some(is) = is.filter(is_warning).filter(is_news) {
         look.news.push(News::Problem { reason: is.reason.clone(), message: is.message.clone() });
     }
     let reason = |report: &Report, kind| report.condition(kind).map(|condition| condition.reason.clone());
@@ -92,17 +98,39 @@ fn refused(look: &Look<'_>) -> Option<Problem> {
 fn ready(look: &Look<'_>, problem: Option<&Problem>) -> Condition {
     let ready = ConditionKind::Ready;
     let spec = &look.obs.spec;
+    if look.obs.run.is_deleting() {
+        let (reason, message) = ending(look);
+        return Condition::new(ready, false, reason, message);
+    }
     match problem {
-        _ if look.obs.run.deleting => Condition::new(ready, false, "Deleting", "the Run is being deleted"),
         Some(problem) => Condition::new(ready, false, &problem.reason, &problem.message),
+        None if !look.obs.run.namesakes.is_empty() => Condition::new(ready, true, SHARED, shared(look)),
         None if spec.schedule.is_none() => Condition::new(ready, true, "Accepted", "runs once for each change"),
         None if spec.suspend => Condition::new(ready, true, "Suspended", "suspended: no tick runs, triggers do"),
         None => Condition::new(ready, true, "Scheduled", "the schedule is armed"),
     }
 }
 
+/// The Run is on its way out: how far, and why no further.
+fn ending(look: &Look<'_>) -> (&'static str, String) {
+    if look.obs.run.finalizer { teardown::describe(look) } else { ("Deleting", "the Run is being deleted".to_owned()) }
+}
+
+/// The warning of R11.
+fn shared(look: &Look<'_>) -> String {
+    let (name, others) = (&look.obs.run.name, look.obs.run.namesakes.join(", "));
+    format!(
+        "Runs of this name in other namespaces ({others}) write to the same pipeline {name:?} in Marmot and remove each \
+         other's assets: rename all but one"
+    )
+}
+
 fn reconciling(look: &Look<'_>) -> Condition {
     let kind = ConditionKind::Reconciling;
+    if look.obs.run.is_deleting() {
+        let (reason, message) = ending(look);
+        return Condition::new(kind, true, reason, message);
+    }
     if look.trigger_queued {
         return Condition::new(kind, true, "TriggerQueued", "the trigger waits for the active run to end");
     }

@@ -41,9 +41,11 @@ pub fn one_shot() -> Spec {
         starting_deadline: None,
         successful_history: 3,
         failed_history: 1,
+        teardown: false,
         pipeline_hash: "v1:a".to_owned(),
         config_hash: "a".to_owned(),
         problem: None,
+        teardown_problem: None,
     }
 }
 
