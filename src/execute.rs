@@ -320,8 +320,7 @@ impl Executor {
             }
             Err(ExecuteError::Conflict | ExecuteError::Gone { .. }) => self.adopt_config(plan, &config).await,
             Err(ExecuteError::Api { source, .. }) if is_refusal(&source) => {
-                let message = format!("ConfigMap {config}: {source}");
-                plan.memory.refuse(names::CONFIG, RefusalCause::Rejected, &message, self.clock.now());
+                plan.memory.refuse(names::CONFIG, RefusalCause::Rejected, &source.to_string(), self.clock.now());
                 Ok(())
             }
             Err(error) => Err(error),
@@ -345,9 +344,8 @@ impl Executor {
             self.index.apply_config(found);
             return Ok(());
         }
-        let cause = create::cause_of_conflict(&found.metadata);
-        let message = format!("ConfigMap {config} exists and does not belong to this Run: delete or rename it");
-        plan.memory.refuse(names::CONFIG, cause, &message, self.clock.now());
+        let cause = create::cause_of_conflict(&found.metadata, &plan.run);
+        plan.memory.refuse(names::CONFIG, cause, create::message_of_conflict(cause), self.clock.now());
         Ok(())
     }
 

@@ -92,7 +92,7 @@ fn refused(look: &Look<'_>) -> Option<Problem> {
     let job = || refused.iter().find(|(job, _)| claimed(job)).map(|(job, refusal)| (format!("Job {job}"), refusal));
     let (object, refusal) = config.or_else(job)?;
     let reason = if refusal.cause == RefusalCause::NameConflict { "NameConflict" } else { "FailedCreate" };
-    Some(Problem { reason: reason.to_owned(), message: format!("{object} was refused: {}", refusal.message) })
+    Some(Problem { reason: reason.to_owned(), message: format!("{object}: {}", refusal.message) })
 }
 
 fn ready(look: &Look<'_>, problem: Option<&Problem>) -> Condition {
