@@ -1,5 +1,7 @@
 //! The end of a Run on the real API server (R10, R11, R30). What the pods do is asked for by their annotation.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::Duration;

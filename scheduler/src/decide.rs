@@ -2,6 +2,7 @@
 //!
 //! `decide` is total, synchronous and deterministic. It works on a copy of the Run's recorded [`State`] in a fixed order:
 //! what the Jobs tell (`jobs`), whether the clock can be trusted (`skew`), what changed in the schedule (`in_force`),
+//! whether another operator still runs it (`takeover`),
 //! which runs are due (`scheduled`, `oneshot`, `trigger`) or how far the end is (`teardown`), which claims may create
 //! now (`start`), which Jobs are superfluous (`history`), and what to tell users (`status`). What comes out is at most one step of the start protocol: a create is decided alone
 //! and only under a claim that is recorded already, a changed state is written before anything that depends on it.
@@ -14,12 +15,15 @@ mod scheduled;
 mod skew;
 mod start;
 mod status;
+mod takeover;
 mod teardown;
 mod trigger;
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+
+pub use takeover::legacy_kind;
 
 use crate::claim::Claim;
 use crate::decision::{Decision, Effect, JobOrder, News, Record};
@@ -31,9 +35,11 @@ use crate::state::{RunKind, SkipReason, Skipped, State};
 pub fn decide(observation: &Observation, now: Timestamp) -> Decision {
     let mut look = Look::new(observation, now);
     jobs::settle(&mut look);
+    takeover::adopt(&mut look);
     jobs::finish(&mut look);
     skew::heal(&mut look);
     in_force::notice_changes(&mut look);
+    takeover::plan(&mut look);
     if observation.run.is_deleting() {
         teardown::plan(&mut look);
     } else {

@@ -34,6 +34,17 @@ pub enum Effect {
     /// Go on only if the API server itself holds the Run at the version that was observed. For the rare decisions that
     /// a stale cache would turn into harm.
     ConfirmRun,
+    /// Suspend the CronJob of that UID, by compare-and-swap (R31).
+    SuspendCronJob(String),
+    /// Make a Job of that CronJob one of the Run: replace its controller, by compare-and-swap (R31).
+    AdoptJob {
+        /// Name of the Job.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// Delete the CronJob of that UID, and nothing it made (R31).
+    DeleteCronJob(String),
     /// Set the finalizer, by compare-and-swap (R30).
     AddFinalizer,
     /// Take the finalizer off, by compare-and-swap.
@@ -121,6 +132,11 @@ pub enum News {
         reason: &'static str,
         /// Why, in words.
         why: String,
+    },
+    /// The ticks were taken over from a CronJob (R31).
+    TookOver {
+        /// Name of the CronJob.
+        cron_job: String,
     },
     /// The teardown of a Run that has had runs found nothing to remove: something may remain (R30).
     NothingTornDown,

@@ -21,6 +21,6 @@ pub mod state;
 pub mod sweep;
 pub mod wake;
 
-pub use decide::decide;
+pub use decide::{decide, legacy_kind};
 pub use decision::{Decision, Effect};
 pub use observation::Observation;

@@ -22,6 +22,8 @@ pub struct Observation {
     pub report: Report,
     /// The Jobs whose controller is this Run, by UID. The order is irrelevant.
     pub jobs: Vec<ObservedJob>,
+    /// CronJobs whose controller is this Run: another operator has made them (R31).
+    pub cron_jobs: Vec<ObservedCronJob>,
     /// SHA-256 of the pipeline in the Run's ConfigMap, if there is one that belongs to this Run.
     pub config_hash: Option<String>,
     /// What this process knows and no other.
@@ -115,6 +117,38 @@ pub struct ObservedJob {
     pub deleting_since: Option<Timestamp>,
     /// How it ended: set once it has the condition `Complete` or `Failed` (R5).
     pub finished: Option<Finished>,
+    /// Another operator made it: it has no claim and never had one (R31).
+    pub legacy: bool,
+    /// The tick it was made for, as noted on it by the CronJob that made it.
+    pub legacy_tick: Option<Timestamp>,
+}
+
+/// A CronJob that another operator made of this Run (R31).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedCronJob {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `spec.suspend`.
+    pub suspended: bool,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// `status.lastScheduleTime`.
+    pub last_schedule: Option<Timestamp>,
+    /// Its Jobs, in no particular order.
+    pub jobs: Vec<ForeignJob>,
+}
+
+/// A Job whose controller is not the Run (yet).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignJob {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.creationTimestamp`.
+    pub created_at: Timestamp,
 }
 
 /// The end of a Job.

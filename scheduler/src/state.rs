@@ -25,6 +25,8 @@ pub struct State {
     pub active_jobs: Vec<ActiveJob>,
     /// The newest spec a one-shot run was started for (R26).
     pub one_shot: Option<OneShot>,
+    /// How far the take-over from another operator is (R31).
+    pub take_over: Option<TakeOver>,
     /// How far the teardown of a Run that is being deleted is (R30).
     pub teardown: Option<Teardown>,
     /// Running count of triggers; names the next trigger Job (R9).
@@ -79,6 +81,21 @@ pub struct OneShot {
     pub hash: String,
     /// Generation that named the Job.
     pub generation: i64,
+}
+
+/// The take-over of a CronJob that another operator made (R31).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakeOver {
+    /// UID of the CronJob.
+    pub cron_job: String,
+    /// When this step began.
+    pub since: Timestamp,
+    /// The CronJob was seen suspended.
+    pub suspended: bool,
+    /// Somebody made it again, or let it run again.
+    pub contested: bool,
+    /// Its Jobs and its ticks are ours: it can go.
+    pub done: bool,
 }
 
 /// The teardown of a Run that is being deleted (R30).

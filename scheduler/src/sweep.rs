@@ -35,6 +35,8 @@ mod tests {
             created_at: at(0),
             deleting_since: None,
             finished: Some(end),
+            legacy: false,
+            legacy_tick: None,
         };
         assert!(!is_due(&job, at(159)));
         assert!(is_due(&job, at(160)));

@@ -29,11 +29,12 @@ pub(super) fn notice_changes(look: &mut Look<'_>) {
 }
 
 /// The schedule of the spec, in force since now. A Run that was never looked at and never edited has had it from the
-/// start; one that was edited before the first look may not have.
+/// start; one that was edited before the first look, or that another operator has run, may not have.
 fn wanted(look: &Look<'_>) -> InForce {
     let spec = &look.obs.spec;
-    let untouched =
-        look.obs.state.in_force.is_none() && (look.obs.run.generation <= 1 || look.obs.state.mark.is_some());
+    let obs = look.obs;
+    let is_new = obs.run.generation <= 1 && obs.report.observed_generation == 0;
+    let untouched = obs.state.in_force.is_none() && (is_new || obs.state.mark.is_some());
     InForce {
         expression: spec.schedule.as_ref().map(|schedule| schedule.expression.clone()),
         zone: spec.schedule.as_ref().map(|schedule| schedule.zone.clone()).unwrap_or_default(),

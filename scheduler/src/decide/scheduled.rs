@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Look, in_force};
+use super::{Look, in_force, takeover};
 use crate::claim::Claim;
 use crate::names;
 use crate::schedule::Schedule;
@@ -12,7 +12,7 @@ use crate::state::{RunKind, SkipReason, Skipped};
 pub(super) fn plan(look: &mut Look<'_>) {
     let obs = look.obs;
     let Some(Ok(schedule)) = obs.spec.schedule.as_ref().map(|spec| spec.parsed.as_ref()) else { return };
-    if obs.spec.suspend {
+    if obs.spec.suspend || takeover::is_held(look) {
         return;
     }
     let floor = look.floor();

@@ -1,6 +1,6 @@
 //! A claim is permission, not debt: every claim is judged again before its create (R33).
 
-use super::{Look, scheduled, trigger};
+use super::{Look, scheduled, takeover, trigger};
 use crate::claim::Claim;
 use crate::decision::{Deletion, DeletionReason, Effect, JobOrder};
 use crate::names;
@@ -132,7 +132,7 @@ fn tick_verdict(look: &Look<'_>, job: &str, claim: &Claim) -> Verdict {
     if look.state.mark.max(look.due) > Some(tick) {
         return Verdict::GiveUp(Some(reason_overtaken(look, job)));
     }
-    if scheduled::is_void(look, tick) {
+    if scheduled::is_void(look, tick) || takeover::is_held(look) {
         return Verdict::GiveUp(None);
     }
     if tick > look.now {

@@ -1,6 +1,6 @@
 //! What users read: phase, counts and conditions (R4, R5), and the news in their changes.
 
-use super::{Look, teardown};
+use super::{Look, takeover, teardown};
 use crate::decision::News;
 use crate::names;
 use crate::observation::{Problem, RefusalCause};
@@ -81,7 +81,12 @@ fn disarmed(look: &Look<'_>) -> Option<Problem> {
             "status speaks of a time more than an hour ahead: a clock was wrong, or this one is; ticks go on 5 minutes after {since}"
         ),
     });
-    spec.problem.clone().or(unparsable).or(never).or(skewed)
+    let other = takeover::is_contested(look).then(|| Problem {
+        reason: "OtherOperator".to_owned(),
+        message: "another operator keeps the CronJob of this Run alive: stop it, then the ticks are taken over"
+            .to_owned(),
+    });
+    spec.problem.clone().or(unparsable).or(never).or(other).or(skewed)
 }
 
 /// An object that the API server did not take. It is tried again; the next tick is armed.
@@ -134,6 +139,9 @@ fn reconciling(look: &Look<'_>) -> Condition {
     if look.trigger_queued {
         return Condition::new(kind, true, "TriggerQueued", "the trigger waits for the active run to end");
     }
+    if takeover::is_held(look) {
+        return Condition::new(kind, true, "TakingOver", "the CronJob of another operator is being taken over");
+    }
     match look.obs.run.trigger.as_deref() {
         Some(value) if value != "true" => Condition::new(
             kind,
@@ -147,7 +155,9 @@ fn reconciling(look: &Look<'_>) -> Condition {
 
 /// Problems that only an edit mends are stalls; a refused Job is tried again.
 fn stalled(problem: Option<&Problem>) -> Condition {
-    match problem.filter(|problem| !matches!(problem.reason.as_str(), "FailedCreate" | "NoMarmot" | "ClockSkew")) {
+    match problem.filter(|problem| {
+        !matches!(problem.reason.as_str(), "FailedCreate" | "NoMarmot" | "ClockSkew" | "OtherOperator")
+    }) {
         Some(problem) => Condition::new(ConditionKind::Stalled, true, &problem.reason, &problem.message),
         None => Condition::new(ConditionKind::Stalled, false, "UpToDate", "nothing stands in the way"),
     }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Look;
+use super::{Look, takeover};
 use crate::claim::Claim;
 use crate::decision::{Deletion, DeletionReason, Effect, News};
 use crate::names;
@@ -90,7 +90,8 @@ pub(super) fn stage(look: &Look<'_>) -> Stage {
         let pending = active(look).is_some() || look.state.claims.values().any(|claim| claim.kind == RunKind::Teardown);
         return if pending { Stage::Stopping } else { Stage::Over(Over::NothingToDo) };
     }
-    if look.state.claims.values().any(|claim| claim.kind != RunKind::Teardown) {
+    let claimed = look.state.claims.values().any(|claim| claim.kind != RunKind::Teardown);
+    if claimed || takeover::is_held(look) {
         return Stage::Settling;
     }
     if !look.unfinished().is_empty() {

@@ -11,7 +11,7 @@ use scheduler::decide;
 use scheduler::decision::{Decision, Deletion, DeletionReason, Effect, JobOrder, News, Record};
 use scheduler::names;
 use scheduler::observation::{
-    Finished, Observation, ObservedJob, Problem, Process, Refusal, RefusalCause, RunMeta, Spec,
+    Finished, Observation, ObservedCronJob, ObservedJob, Problem, Process, Refusal, RefusalCause, RunMeta, Spec,
 };
 use scheduler::policy::ConcurrencyPolicy;
 use scheduler::report::{Condition, ConditionKind, Report};
@@ -60,6 +60,9 @@ pub struct World {
     pub creates: Creates,
     /// Deleted Jobs stay until [`World::vanish`].
     pub slow_deletes: bool,
+    /// CronJobs of another operator, and whether that operator is alive and lets them run again at once.
+    pub cron_jobs: Vec<ObservedCronJob>,
+    pub other_operator: bool,
     /// The answer to creating the ConfigMap.
     pub config_refused: Option<RefusalCause>,
     /// What happened.
@@ -103,6 +106,8 @@ impl World {
             hidden: BTreeSet::new(),
             creates: Creates::Work,
             slow_deletes: false,
+            cron_jobs: Vec::new(),
+            other_operator: false,
             config_refused: None,
             news: Vec::new(),
             created: Vec::new(),
@@ -234,7 +239,16 @@ impl World {
     pub fn appear(&mut self, name: &str, kind: RunKind) {
         let created_at = self.stamp();
         let uid = self.uid();
-        let job = ObservedJob { name: name.to_owned(), uid, kind, created_at, deleting_since: None, finished: None };
+        let job = ObservedJob {
+            name: name.to_owned(),
+            uid,
+            kind,
+            created_at,
+            deleting_since: None,
+            finished: None,
+            legacy: false,
+            legacy_tick: None,
+        };
         self.jobs.insert(name.to_owned(), job);
     }
 
@@ -253,6 +267,7 @@ impl World {
             state: self.state.clone(),
             report: self.report.clone(),
             jobs: self.jobs.values().filter(|job| !self.hidden.contains(&job.name)).cloned().collect(),
+            cron_jobs: self.cron_jobs.clone(),
             config_hash: self.config_hash.clone(),
             process: self.process.clone(),
             lead: self.lead,
@@ -360,10 +375,32 @@ impl World {
                 self.looked_up.push(name);
             }
             Effect::ConfirmRun => {}
+            Effect::SuspendCronJob(uid) => self.cron_job(&uid).suspended = true,
+            Effect::AdoptJob { name, uid } => self.adopt(&name, &uid),
+            Effect::DeleteCronJob(uid) => {
+                assert!(self.cron_job(&uid).jobs.is_empty(), "R31: its Jobs would be orphans of nobody");
+                assert!(self.state.take_over.as_ref().is_some_and(|step| step.done), "R31: the mark comes first");
+                self.cron_jobs.clear();
+            }
             Effect::AddFinalizer => self.run.finalizer = true,
             Effect::ReleaseFinalizer => self.run.finalizer = false,
         }
         true
+    }
+
+    fn cron_job(&mut self, uid: &str) -> &mut ObservedCronJob {
+        self.cron_jobs.iter_mut().find(|cron_job| cron_job.uid == uid).unwrap_or_else(|| panic!("no CronJob {uid}"))
+    }
+
+    fn adopt(&mut self, name: &str, uid: &str) {
+        let cron_job = self.cron_jobs.first_mut().expect("R31: after its CronJob");
+        let place = cron_job.jobs.iter().position(|job| job.uid == uid).unwrap_or_else(|| panic!("no Job {name}"));
+        let job = cron_job.jobs.remove(place);
+        let minutes: i64 = job.name.rsplit('-').next().unwrap().parse().unwrap();
+        self.appear(name, RunKind::Scheduled);
+        let adopted = self.jobs.get_mut(name).unwrap();
+        (adopted.uid, adopted.created_at, adopted.legacy) = (job.uid, job.created_at, true);
+        adopted.legacy_tick = Timestamp::from_second(minutes * 60).ok();
     }
 
     fn ensure_config(&mut self) {
@@ -461,7 +498,11 @@ impl World {
     /// At rest the operator sleeps to the next tick at most.
     fn check_wake(&self, wake: Option<Timestamp>) {
         let schedule = self.spec.schedule.as_ref().and_then(|schedule| schedule.parsed.as_ref().ok());
-        let Some(schedule) = schedule.filter(|_| !self.spec.suspend && !self.run.is_deleting()) else { return };
+        let Some(schedule) =
+            schedule.filter(|_| !self.spec.suspend && !self.run.is_deleting() && self.cron_jobs.is_empty())
+        else {
+            return;
+        };
         let next = if schedule.every().is_some() { self.report.next } else { schedule.next_after(self.now) };
         // A mark ahead of the clock holds the ticks back (R20).
         let next = next.filter(|next| self.state.mark.is_none_or(|mark| mark < *next));
