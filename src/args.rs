@@ -35,6 +35,9 @@ pub enum Command {
     Operator(Box<OperatorArgs>),
     /// Print the CustomResourceDefinition of Run (`marmot-operator crd | kubectl apply --server-side -f -`)
     Crd,
+    /// Run marmot inside an ingestion pod and tell how it really ended; the operator's Jobs call this
+    #[command(subcommand)]
+    Runner(crate::runner::args::Command),
 }
 
 /// Flags of `operator`.

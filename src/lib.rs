@@ -24,6 +24,7 @@ pub mod periodic;
 pub mod pipeline;
 pub mod preflight;
 pub mod queue;
+pub mod runner;
 pub mod status;
 pub mod telemetry;
 pub mod ticker;
