@@ -1,6 +1,7 @@
 //! One call of `marmot`, watched from start to end.
 
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -119,7 +120,7 @@ impl Watch {
             Stage::LeavesOrphans(until) | Stage::Empties(until, _) => Some(until),
         };
         let wait = until.map_or(PollTimeout::NONE, |until| timeout(until.saturating_duration_since(Instant::now())));
-        let mut fds = vec![PollFd::new(std::os::fd::AsFd::as_fd(signals), PollFlags::POLLIN)];
+        let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let (out, err) = (self.out.waits_for(), self.err.waits_for());
         let (has_out, has_err) = (out.is_some(), err.is_some());
         fds.extend([out, err].into_iter().flatten().map(|(fd, flags)| PollFd::new(fd, flags)));

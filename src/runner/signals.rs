@@ -1,56 +1,64 @@
 //! Signals as events, so that one thread can wait for everything at once.
 
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
 
 /// Signals that are handed on to `marmot`.
 const FORWARDED: [Signal; 6] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
 /// The signals of this process. From the moment this exists none of them acts by itself, also for PID 1, which the
-/// kernel spares those it does not handle.
-pub(super) struct Signals(SignalFd);
+/// kernel spares those it does not handle. They are handled rather than blocked, because a child inherits what is blocked.
+pub(super) struct Signals {
+    bell: UnixStream,
+    arrived: Vec<(Signal, Arc<AtomicBool>)>,
+}
 
 impl Signals {
-    /// Takes them over.
-    pub(super) fn take() -> Result<Self, Errno> {
-        let mut set = SigSet::empty();
-        set.add(Signal::SIGCHLD);
-        FORWARDED.into_iter().for_each(|signal| set.add(signal));
-        set.thread_block()?;
-        Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+    /// Takes them over, and SIGCHLD, which only wakes whoever waits.
+    pub(super) fn take() -> io::Result<Self> {
+        let (bell, rope) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        let mut arrived = Vec::with_capacity(FORWARDED.len());
+        for signal in FORWARDED {
+            let flag = Arc::new(AtomicBool::new(false));
+            // In this order: who hears the bell finds the flag.
+            signal_hook::flag::register(signal as i32, Arc::clone(&flag))?;
+            signal_hook::low_level::pipe::register(signal as i32, rope.try_clone()?)?;
+            arrived.push((signal, flag));
+        }
+        signal_hook::low_level::pipe::register(Signal::SIGCHLD as i32, rope)?;
+        Ok(Self { bell, arrived })
     }
 
-    /// The next one that has arrived, other than SIGCHLD. That one only says "look", and is swallowed.
+    /// One that has arrived, each once.
     pub(super) fn arrived(&mut self) -> Option<Signal> {
-        loop {
-            let info = self.0.read_signal().ok().flatten()?;
-            match i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
-                Some(Signal::SIGCHLD) | None => {}
-                signal => return signal,
-            }
-        }
+        let mut rings = [0; 64];
+        while matches!(self.bell.read(&mut rings), Ok(1..)) {}
+        self.arrived.iter().find(|(_, flag)| flag.swap(false, Ordering::SeqCst)).map(|(signal, _)| *signal)
     }
 
     /// Waits for one that asks to stop, at most so long.
     pub(super) fn stop_within(&mut self, time: Duration) -> Option<Signal> {
-        let until = std::time::Instant::now() + time;
+        let until = Instant::now() + time;
         loop {
             while let Some(signal) = self.arrived() {
                 if asks_to_stop(signal) {
                     return Some(signal);
                 }
             }
-            let left = until.saturating_duration_since(std::time::Instant::now());
+            let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return None;
             }
-            let mut waited = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            let mut waited = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
             // Interrupted or not: the loop looks again.
             let _ = poll(&mut waited, timeout(left));
         }
@@ -59,7 +67,7 @@ impl Signals {
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.bell.as_fd()
     }
 }
 
