@@ -17,6 +17,9 @@ const AWS_TOKEN_DIR: &str = "/var/run/secrets/eks.amazonaws.com/serviceaccount";
 /// The only writable place: HOME and TMPDIR, without which plugins cannot start on a read-only root.
 const SCRATCH: &str = "/tmp";
 
+/// `$0` is the pipeline's name.
+const DESTROY: &str = r#"printf 'name: "%s"\nruns: []\n' "$0" > "$TMPDIR/pipeline.yaml" && echo y | marmot ingest -c "$TMPDIR/pipeline.yaml" --destroy --host "$MARMOT_HOST""#;
+
 /// The container that runs `marmot`; the documented name.
 pub const CONTAINER: &str = "marmot-ingest";
 
@@ -88,14 +91,9 @@ pub(super) fn spec(run: &Run, kind: RunKind, defaults: &Defaults) -> PodSpec {
 
 /// Without the runner: the documented commands. They end with 0 whatever happens.
 fn plain_command(run: &Run, kind: RunKind) -> Vec<String> {
+    let name = run.metadata.name.as_deref().unwrap_or_default();
     if kind == RunKind::Teardown {
-        // Names of Runs hold nothing that a shell would take for its own.
-        let name = run.metadata.name.as_deref().unwrap_or_default();
-        let file = format!("{SCRATCH}/pipeline.yaml");
-        let script = format!(
-            "echo 'name: \"{name}\"' > {file} && echo y | marmot ingest -c {file} --destroy --host $MARMOT_HOST"
-        );
-        ["sh".to_owned(), "-c".to_owned(), script].to_vec()
+        ["sh", "-c", DESTROY, name].map(str::to_owned).to_vec()
     } else {
         ["marmot", "ingest", "-c", "/config/pipeline.yaml", "--host", "$(MARMOT_HOST)"].map(str::to_owned).to_vec()
     }
