@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn made(spec: Value, kind: RunKind, runner: Option<Runner>) -> Job {
+fn made(spec: Value, kind: RunKind, runner: impl Into<Option<Runner>>) -> Job {
     let mut spec = spec;
     spec["runs"] = json!([{ "postgresql": {} }]);
     let run = json!({
@@ -16,7 +16,7 @@ fn made(spec: Value, kind: RunKind, runner: Option<Runner>) -> Job {
         marmot_url: "http://marmot:8080".to_owned(),
         image: "example.org/marmot:1".to_owned(),
         service_account: "marmot-ingest".to_owned(),
-        runner,
+        runner: runner.into(),
     };
     job(
         &run,
@@ -25,8 +25,8 @@ fn made(spec: Value, kind: RunKind, runner: Option<Runner>) -> Job {
     )
 }
 
-fn runner() -> Option<Runner> {
-    Some(Runner { image: "example.org/operator:2".to_owned(), pull_secrets: vec!["registry".to_owned()] })
+fn runner() -> Runner {
+    Runner { image: "example.org/operator:2".to_owned(), pull_secrets: vec!["registry".to_owned()] }
 }
 
 fn pod(job: &Job) -> &PodSpec {

@@ -1,6 +1,7 @@
 //! `${NAME}` in the pipeline, out of the environment (R36, R37).
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -99,7 +100,8 @@ impl<L: Fn(&str) -> Variable> Walk<L> {
             }
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    path.push_str(&format!("[{index}]"));
+                    // Writing to a String cannot fail.
+                    let _ = write!(path, "[{index}]");
                     self.value(item, path);
                     path.truncate(len);
                 }

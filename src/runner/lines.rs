@@ -118,7 +118,7 @@ mod tests {
     fn memory_is_bounded() {
         let mut lines = Lines::default();
         for _ in 0..64 {
-            lines.feed(&[b'x'; 64 * 1024], |_| panic!("no line has ended"));
+            lines.feed(&vec![b'x'; 64 * 1024], |_| panic!("no line has ended"));
         }
         assert!(lines.head.capacity() <= 2 * MAX_LINE);
         lines.finish(|line| assert_eq!((line.text.len(), line.cut), (MAX_LINE, true)));

@@ -1,6 +1,7 @@
 //! Secrets out of texts that leave the container (R37).
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// What stands for a secret.
 const PLACEHOLDER: &str = "***";
@@ -120,7 +121,10 @@ fn url_encoded(text: &str, plus: bool) -> String {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
             b' ' if plus => encoded.push('+'),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => {
+                // Writing to a String cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
         encoded
     })

@@ -128,11 +128,11 @@ fn diagnosis(text: &str) -> (&'static str, &'static str) {
         Some("403") => {
             ("Forbidden", "Marmot answered 403, forbidden: the user of the API key may not ingest (ingestion:manage)")
         }
-        Some(_) => ("MarmotError", ""),
+        Some("503") => ("MarmotUnreachable", "Marmot answered 503: it is not ready"),
         None if text.starts_with(NOT_STARTED) || text.starts_with(NOT_DESTROYED) => {
             ("MarmotUnreachable", "Marmot cannot be reached")
         }
-        None => ("MarmotError", ""),
+        _ => ("MarmotError", ""),
     }
 }
 

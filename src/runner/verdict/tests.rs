@@ -1,4 +1,7 @@
+use proptest::prelude::*;
+
 use super::super::lines::Lines;
+use super::super::report::MAX_BYTES;
 use super::*;
 
 const ONE: Task = Task::Ingest { sources: 1 };
@@ -66,7 +69,7 @@ fn ingestions_that_ended_by_themselves() {
         ("2 newer CLI", not_started("request failed with status 400"), Outcome::Failed, "BadRequest"),
         ("2 refused", not_started(refused), Outcome::Failed, "MarmotUnreachable"),
         ("2 DNS", not_started(no_host), Outcome::Failed, "MarmotUnreachable"),
-        ("2 503", not_started("request failed with status 503"), Outcome::Failed, "MarmotError"),
+        ("2 503", not_started("request failed with status 503"), Outcome::Failed, "MarmotUnreachable"),
         ("3 unknown source", only("unknown source: nosuchsource"), Outcome::Failed, "UnknownSource"),
         ("3 field missing", failed("Config validation failed", missing), Outcome::Failed, "InvalidSourceConfig"),
         ("3 no runs", good("Pipeline: x\n\n".to_owned()), Outcome::Failed, "NothingRan"),
@@ -253,4 +256,56 @@ fn messages() {
     let long = format!("Error: {}hunter2", "x".repeat(super::super::lines::MAX_LINE - 13));
     let report = judge(ONE, &transcript("", &long), end, &Redactor::new(["hunter2"]));
     assert!(!report.message.contains("hunter"), "{}", report.message);
+}
+
+/// Pieces of output: Marmot's own words, secrets, and anything else.
+fn piece(secret: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
+    let own = [
+        "Error: ",
+        "\n",
+        "\r",
+        "  ❌ Failed to start run: ",
+        "request failed with status 503",
+        "  ✅ Run started (ID: 1)\n",
+        "  ⚠️  Failed to complete run: ",
+        "  ✅ Discovered 99999999999999999999 assets in 1s\n",
+        "\u{1b}[32m",
+        "\u{1b}[",
+        "✅ All operations completed successfully\n",
+        "⚠️  Some operations completed with errors\n",
+        "  ✅ Assets synced: -1 created, x",
+    ];
+    let own = proptest::sample::select(own.map(|text| text.as_bytes().to_vec()).to_vec());
+    let filler = (0_usize..5000).prop_map(|length| vec![b'x'; length]);
+    prop_oneof![4 => own, 2 => Just(secret.as_bytes().to_vec()), 2 => proptest::collection::vec(any::<u8>(), 0..40), 1 => filler]
+}
+
+proptest! {
+    // R36, R37: whatever is said and however it ends, there is a verdict, it fits, and it holds no secret. The runner's
+    // own words hold no `§`.
+    #[test]
+    fn no_output_breaks_the_runner_or_brings_a_secret_out(
+        (secret, out, err) in "§[^*\\s\\p{C}]{1,20}".prop_flat_map(|secret| {
+            let pieces = || proptest::collection::vec(piece(&secret), 0..20).prop_map(|pieces| pieces.concat());
+            (Just(secret.clone()), pieces(), pieces())
+        }),
+        code in -1..4, asked: bool, sources in 0_usize..3,
+    ) {
+        let mut said = Transcript::default();
+        for (bytes, is_out) in [(&out, true), (&err, false)] {
+            let mut lines = Lines::default();
+            let mut take = |line| if is_out { said.stdout(line) } else { said.stderr(line) };
+            lines.feed(bytes, &mut take);
+            lines.finish(&mut take);
+        }
+        let status = if code < 0 { Status::Signalled(9, "SIGKILL") } else { Status::Exited(code) };
+        for task in [Task::Destroy, Task::Ingest { sources }] {
+            let end = End { status, asked, out_of_memory: false };
+            let report = judge(task, &said, end, &Redactor::new([secret.as_str()]));
+            prop_assert!(report.to_line().len() <= MAX_BYTES);
+            prop_assert!(!report.message.contains(&secret), "{secret:?} in {report:?}");
+            prop_assert!(status == Status::Exited(0) || report.outcome != Outcome::Succeeded);
+        }
+        let _ = is_worth_another_try(&said);
+    }
 }
