@@ -169,7 +169,7 @@ fn only_a_marmot_that_is_not_up_yet_is_tried_again() {
 
     let away = Marmot::start(Manners::default()).refuse("/runs/start", &[503; 50]);
     let ended = host(Pod::with_runs(&shelf(2)), &away).flag("--retry-for=2s").ingest();
-    assert_ends(&ended, "Failed", "MarmotError", 1);
+    assert_ends(&ended, "Failed", "MarmotUnreachable", 1);
     assert_eq!(away.bodies("/runs/start").len(), 2);
 
     // The second source's start is refused: something has started before, so this is the end.

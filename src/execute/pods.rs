@@ -1,5 +1,7 @@
 //! Asking the pods of a Job how it ended (R36). A LIST by label, when a Job has ended and never otherwise.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
@@ -16,8 +18,10 @@ use crate::metrics::{Resource, Verb};
 const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 /// More pods than this are not read: `backoffLimit` may be large, and the newest is as good as any.
 const MOST_PODS: u32 = 100;
+/// Time limit of one call: a tick of the same Run may be waiting behind it.
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// How often it is tried before the Job's own condition must do.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 2;
 
 impl Executor {
     /// Puts what the pods say into the ends of Jobs that are about to be recorded. Without the runner they say nothing, and
@@ -59,7 +63,9 @@ impl Executor {
     ) -> Result<Vec<Pod>, ExecuteError> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let params = ListParams::default().labels(&format!("{JOB_LABEL}={job}")).limit(MOST_PODS);
-        match self.call(term, Verb::List, Resource::Pods, job, pods.list(&params)).await {
+        let call = self.call(term, Verb::List, Resource::Pods, job, pods.list(&params));
+        let no_answer = || ExecuteError::Timeout { operation: Verb::List, object: format!("pods of Job {job}") };
+        match tokio::time::timeout(TIMEOUT, call).await.unwrap_or_else(|_| Err(no_answer())) {
             Ok(pods) => Ok(pods.items),
             Err(ExecuteError::NotLeading) => Err(ExecuteError::NotLeading),
             Err(error) => {

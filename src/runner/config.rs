@@ -26,12 +26,12 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It is no YAML.
-    #[error("the pipeline {} is no YAML: {message}", path.display())]
+    #[error("the pipeline {} is no YAML{at}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        message: String,
+        /// Where. Not why: the words of the parser quote the text, and there may be secrets in it.
+        at: String,
     },
     /// Its variables cannot be filled in.
     #[error(transparent)]
@@ -83,7 +83,7 @@ impl Config {
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let mut pipeline: Value = serde_saphyr::from_str(&text)
-            .map_err(|error| ConfigError::Syntax { path: path.to_owned(), message: error.to_string() })?;
+            .map_err(|error| ConfigError::Syntax { path: path.to_owned(), at: place(&error) })?;
         drop(text);
         let expanded = expand::expand(&mut pipeline, environment)?;
         let sources = pipeline.get("runs").and_then(Value::as_array).into_iter().flatten();
@@ -114,6 +114,11 @@ impl Drop for Config {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+fn place(error: &serde_saphyr::Error) -> String {
+    let place = error.location();
+    place.map(|place| format!(" at line {}, column {}", place.line(), place.column())).unwrap_or_default()
 }
 
 fn environment(name: &str) -> Variable {
@@ -190,6 +195,13 @@ mod tests {
         assert!(text.contains("\\u0085\\u2028\\ufeff\\u007f"), "{text}");
         assert_eq!(serde_saphyr::from_str::<Value>(&text).unwrap(), pipeline);
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), pipeline);
+    }
+
+    // R37: the parser's own words would quote the line.
+    #[test]
+    fn no_yaml_is_said_without_the_text() {
+        let error = serde_saphyr::from_str::<Value>("a: b\npassword: 'hunter2\nx").unwrap_err();
+        assert!(place(&error).starts_with(" at line ") && !place(&error).contains("hunter"), "{}", place(&error));
     }
 
     // R37
