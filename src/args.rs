@@ -66,7 +66,7 @@ pub struct OperatorArgs {
     pub runner_image: String,
 
     /// Secret with the credentials for --runner-image, in every namespace with Runs; may be given more than once
-    #[arg(long, value_name = "NAME", help_heading = "Runner")]
+    #[arg(long, value_parser = value::secret, value_name = "NAME", help_heading = "Runner")]
     pub runner_image_pull_secret: Vec<String>,
 
     /// Address of /metrics, as `:port` or `host:port`; 0 turns it off

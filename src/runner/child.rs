@@ -203,6 +203,8 @@ impl Watch {
 
 /// How often the kernel has killed a process of this container for want of memory.
 fn memory_kills() -> u64 {
-    let events = std::fs::read_to_string("/sys/fs/cgroup/memory.events").unwrap_or_default();
+    // cgroup v2, and v1; both write `oom_kill 0`.
+    let files = ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"];
+    let events = files.iter().find_map(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
     events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or_default()
 }
