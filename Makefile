@@ -7,6 +7,7 @@ export CARGO_BUILD_JOBS
 
 cluster-binaries:
 	tests/cluster/build.sh
+	tests/marmot/build.sh
 
 # DEMO_KUBECONFIG=FILE uses that cluster; DEMO_SECONDS=N ends by itself.
 demo: cluster-binaries

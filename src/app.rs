@@ -84,6 +84,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
                 marmot_url: args.marmot_url.clone(),
                 image: args.image.clone(),
                 service_account: args.ingest_service_account.clone(),
+                runner: args.runner(),
             },
             metrics: Arc::clone(&metrics),
             events,

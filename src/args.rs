@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::leader::{self, LeaderConfig};
+use crate::objects::Runner;
 use crate::telemetry::LogFormat;
 pub use value::Bind;
 
@@ -35,6 +36,9 @@ pub enum Command {
     Operator(Box<OperatorArgs>),
     /// Print the CustomResourceDefinition of Run (`marmot-operator crd | kubectl apply --server-side -f -`)
     Crd,
+    /// Run marmot inside an ingestion pod and tell how it really ended; the operator's Jobs call this
+    #[command(subcommand)]
+    Runner(crate::runner::args::Command),
 }
 
 /// Flags of `operator`.
@@ -55,6 +59,15 @@ pub struct OperatorArgs {
     /// ServiceAccount of the ingestion pods
     #[arg(long, default_value = "marmot-ingest", value_parser = value::service_account, value_name = "NAME")]
     pub ingest_service_account: String,
+
+    /// Image of this operator, for the init container that brings the runner into ingestion pods; empty: pods run marmot
+    /// directly, and its errors count as successes
+    #[arg(long, default_value = "", value_parser = value::image, value_name = "IMAGE", help_heading = "Runner")]
+    pub runner_image: String,
+
+    /// Secret with the credentials for --runner-image, in every namespace with Runs; may be given more than once
+    #[arg(long, value_parser = value::secret, value_name = "NAME", help_heading = "Runner")]
+    pub runner_image_pull_secret: Vec<String>,
 
     /// Address of /metrics, as `:port` or `host:port`; 0 turns it off
     #[arg(long, default_value = ":8090", value_name = "ADDRESS", help_heading = "Endpoints")]
@@ -166,6 +179,13 @@ impl OperatorArgs {
     pub fn election(&self) -> Result<Option<LeaderConfig>, ArgsError> {
         let pod_namespace = std::env::var("POD_NAMESPACE").ok();
         self.election.config(pod_namespace.as_deref(), Path::new(NAMESPACE_FILE))
+    }
+
+    /// The runner of ingestion pods; `None` without `--runner-image`.
+    #[must_use]
+    pub fn runner(&self) -> Option<Runner> {
+        let image = Some(self.runner_image.clone()).filter(|image| !image.is_empty())?;
+        Some(Runner { image, pull_secrets: self.runner_image_pull_secret.clone() })
     }
 
     /// The namespace to watch; `None` for all.

@@ -113,12 +113,16 @@ impl Controller {
                 *memory = Memory { uid, ..Memory::default() };
             }
             let process = memory.process(&self.holder, term.number(), &absent);
-            let observation = observe(&indexed, &self.index, process, &self.executor.defaults);
+            let mut observation = observe(&indexed, &self.index, process, &self.executor.defaults);
+            if let Err(error) = self.executor.explain_ends(term, &key.namespace, memory, &mut observation).await {
+                return Some(Rest::Failed(error, wake));
+            }
             let decided = (self.clock.now(), self.clock.monotonic());
             let decision = scheduler::decide(&observation, decided.0);
             wake = decision.wake;
             if decision.effects.is_empty() {
                 memory.retain(|name| name == names::CONFIG || observation.state.claims.contains_key(name));
+                memory.endings.clear();
                 return Some(Rest::Until(wake));
             }
             let run = Arc::clone(&indexed.run);

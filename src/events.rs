@@ -138,6 +138,10 @@ fn finished(result: &RunResult) -> Event {
     match (result.kind, result.outcome) {
         (RunKind::Teardown, Outcome::Succeeded) => event(EventType::Normal, "TornDown", &note),
         (RunKind::Teardown, _) => event(EventType::Warning, "TeardownFailed", &note),
+        // A source that holds nothing is rarely what was meant (R36).
+        (_, Outcome::Succeeded) if result.reason.as_deref() == Some("NoAssets") => {
+            event(EventType::Warning, "NoAssets", &note)
+        }
         (_, Outcome::Succeeded) => event(EventType::Normal, "SawCompletedJob", &note),
         (_, Outcome::Partial | Outcome::Failed | Outcome::Killed) => event(EventType::Warning, "RunFailed", &note),
     }

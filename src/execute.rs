@@ -2,6 +2,7 @@
 //! the resourceVersion it is based on (R7, R32, R33).
 
 mod create;
+mod pods;
 
 use std::collections::BTreeSet;
 use std::future::Future;

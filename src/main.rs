@@ -1,18 +1,19 @@
-//! `marmot-operator`: the operator, and small commands about its API.
+//! `marmot-operator`: the operator, the runner in its pods, and small commands about its API.
+
+use std::process::ExitCode;
 
 use clap::Parser;
 use marmot_operator::args::{Cli, Command};
-use marmot_operator::{app, telemetry};
+use marmot_operator::{app, runner, telemetry};
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Operator(args) => {
             telemetry::init(args.log_format, telemetry::filter(&args.log_level)?)?;
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(app::run(*args))
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(app::run(*args))?;
         }
-        Command::Crd => {
-            print!("{}", crds::crd_yaml().map_err(anyhow::Error::msg)?);
-            Ok(())
-        }
+        Command::Crd => print!("{}", crds::crd_yaml().map_err(anyhow::Error::msg)?),
+        Command::Runner(command) => return Ok(runner::main(&command)),
     }
+    Ok(ExitCode::SUCCESS)
 }

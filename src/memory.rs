@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use scheduler::observation::{Process, Refusal, RefusalCause};
 
+use crate::ending::Ending;
+
 /// Longest pause between attempts (R38).
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
@@ -19,6 +21,10 @@ pub struct Memory {
     pub in_doubt: BTreeMap<String, i32>,
     /// Creates the API server refused.
     pub refused: BTreeMap<String, (Refusal, u32)>,
+    /// What the pods said of Jobs that have ended, by the Job's UID; `None` if nothing. Kept until it is recorded.
+    pub endings: BTreeMap<String, Option<Ending>>,
+    /// How often pods were asked in vain.
+    pub unanswered: u32,
     /// Failed calls since the last look that went through.
     pub failures: u32,
 }

@@ -108,7 +108,7 @@ pub enum Resource {
     CronJobs,
     /// Events.
     Events,
-    /// Pods that are asked why they do not start (R41).
+    /// Pods that are asked how they ended (R36), or why they do not start (R41).
     Pods,
 }
 

@@ -1,6 +1,7 @@
 //! The objects made for a Run: its ConfigMap and its Jobs (R8). Pure: the same Run gives the same object.
 
 mod pod;
+mod runner;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,6 +14,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use scheduler::decision::JobOrder;
 use scheduler::state::RunKind;
 use sha2::{Digest, Sha256};
+
+pub use pod::CONTAINER;
+pub use runner::Runner;
 
 /// Key of the ConfigMap that holds the pipeline.
 pub const PIPELINE_KEY: &str = "pipeline.yaml";
@@ -29,6 +33,8 @@ pub struct Defaults {
     pub image: String,
     /// ServiceAccount of ingestion pods, `--ingest-service-account`.
     pub service_account: String,
+    /// The runner in ingestion pods; `None` gives the plain documented command (R36).
+    pub runner: Option<Runner>,
 }
 
 /// SHA-256 of a text, in hexadecimal.
@@ -91,13 +97,14 @@ pub fn job(run: &Run, order: &JobOrder, defaults: &Defaults) -> Job {
         spec: Some(JobSpec {
             backoff_limit: Some(if teardown { 0 } else { run.spec.backoff_limit() }),
             active_deadline_seconds: if teardown { Some(TEARDOWN_DEADLINE) } else { run.spec.active_deadline_seconds },
+            pod_failure_policy: defaults.runner.as_ref().map(|_| runner::failure_policy()),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels),
                     annotations: Some(pod_annotations),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(if teardown { pod::teardown(run, defaults) } else { pod::spec(run, defaults) }),
+                spec: Some(pod::spec(run, order.kind, defaults)),
             },
             ..JobSpec::default()
         }),
@@ -144,3 +151,6 @@ fn in_zone(tick: Timestamp, zone: Option<&str>) -> String {
         None => tick.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

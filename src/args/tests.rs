@@ -8,6 +8,7 @@ fn parse(flags: &[&str]) -> Result<OperatorArgs, String> {
     match Cli::try_parse_from(line).map_err(|error| error.to_string())?.command {
         Command::Operator(args) => Ok(*args),
         Command::Crd => Err("crd".to_owned()),
+        Command::Runner(_) => Err("runner".to_owned()),
     }
 }
 
@@ -116,4 +117,14 @@ fn the_namespace_of_the_lease_is_the_flag_else_the_environment_else_the_file_els
 #[test]
 fn an_unknown_flag_is_named() {
     assert!(parse(&["--leader-elct"]).unwrap_err().contains("--leader-elct"));
+}
+
+// R36
+#[test]
+fn the_runner_is_off_without_an_image() {
+    assert_eq!(parse(&["--runner-image-pull-secret=a"]).unwrap().runner(), None);
+    let flags = ["--runner-image=o:1", "--runner-image-pull-secret=a", "--runner-image-pull-secret=b"];
+    let runner = parse(&flags).unwrap().runner().unwrap();
+    assert_eq!((runner.image.as_str(), runner.pull_secrets), ("o:1", vec!["a".to_owned(), "b".to_owned()]));
+    assert!(parse(&["--runner-image-pull-secret=A b"]).unwrap_err().contains("name of a Secret"));
 }

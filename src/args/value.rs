@@ -76,6 +76,11 @@ pub(super) fn service_account(text: &str) -> Result<String, String> {
     if right { Ok(text.to_owned()) } else { Err(wrong.to_owned()) }
 }
 
+pub(super) fn secret(text: &str) -> Result<String, String> {
+    let wrong = "the name of a Secret consists of at most 253 lower-case letters, digits, '-' and '.'";
+    service_account(text).map_err(|_| wrong.to_owned())
+}
+
 pub(super) fn image(text: &str) -> Result<String, String> {
     match text.chars().find(|c| c.is_whitespace() || c.is_control()) {
         None => Ok(text.to_owned()),

@@ -7,7 +7,9 @@ use k8s_openapi::api::core::v1::{
     VolumeProjection,
 };
 
-use super::{Defaults, config_map_name};
+use scheduler::state::RunKind;
+
+use super::{Defaults, config_map_name, runner};
 
 /// Pod annotation by which the document asks for an AWS role.
 const ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
@@ -18,15 +20,26 @@ const SCRATCH: &str = "/tmp";
 /// `$0` is the pipeline's name.
 const DESTROY: &str = r#"printf 'name: "%s"\nruns: []\n' "$0" > "$TMPDIR/pipeline.yaml" && echo y | marmot ingest -c "$TMPDIR/pipeline.yaml" --destroy --host "$MARMOT_HOST""#;
 
-/// The pod of every run of this Run.
-pub(super) fn spec(run: &Run, defaults: &Defaults) -> PodSpec {
+/// The container that runs `marmot`; the documented name.
+pub const CONTAINER: &str = "marmot-ingest";
+
+/// The pod of a run of that kind.
+pub(super) fn spec(run: &Run, kind: RunKind, defaults: &Defaults) -> PodSpec {
     let spec = &run.spec;
     let role = spec.pod_annotations.as_ref().and_then(|annotations| annotations.get(ROLE_ARN));
-    let mut volumes = vec![config_volume(run), empty_dir("marmot-scratch")];
-    let mut mounts = vec![
-        VolumeMount { read_only: Some(true), ..mount("marmot-config", "/config") },
-        mount("marmot-scratch", SCRATCH),
-    ];
+    let mut volumes = vec![empty_dir("marmot-scratch")];
+    let mut mounts = vec![mount("marmot-scratch", SCRATCH)];
+    // A teardown needs only the pipeline's name, and the ConfigMap may have gone before it (R30).
+    if kind != RunKind::Teardown {
+        volumes.push(config_volume(run));
+        mounts.push(VolumeMount { read_only: Some(true), ..mount("marmot-config", "/config") });
+    }
+    let mut pull_secrets = spec.image_pull_secrets.clone().unwrap_or_default();
+    if let Some(runner) = &defaults.runner {
+        volumes.extend(runner::volumes());
+        mounts.extend(runner::mounts());
+        pull_secrets.extend(runner.pull_secrets());
+    }
     let mut env =
         vec![variable("MARMOT_HOST", &defaults.marmot_url), variable("HOME", SCRATCH), variable("TMPDIR", SCRATCH)];
     if let Some(role) = role {
@@ -40,28 +53,35 @@ pub(super) fn spec(run: &Run, defaults: &Defaults) -> PodSpec {
     env.extend(own_env);
     volumes.extend(spec.volumes.clone().unwrap_or_default());
     mounts.extend(spec.volume_mounts.clone().unwrap_or_default());
-    let command = ["marmot", "ingest", "-c", "/config/pipeline.yaml", "--host", "$(MARMOT_HOST)"];
+    let command = match &defaults.runner {
+        Some(_) => runner::command(run, kind),
+        None => plain_command(run, kind),
+    };
     PodSpec {
         service_account_name: Some(
             spec.service_account_name.clone().unwrap_or_else(|| defaults.service_account.clone()),
         ),
         restart_policy: Some("Never".to_owned()),
-        image_pull_secrets: spec.image_pull_secrets.clone(),
+        image_pull_secrets: Some(pull_secrets).filter(|secrets| !secrets.is_empty()),
         node_selector: spec.node_selector.clone(),
         tolerations: spec.tolerations.clone(),
         affinity: spec.affinity.clone(),
         priority_class_name: spec.priority_class_name.clone(),
         security_context: Some(pod_security(spec.pod_security_context.clone().unwrap_or_default())),
+        termination_grace_period_seconds: defaults.runner.as_ref().map(|_| runner::POD_GRACE_SECONDS),
+        init_containers: defaults.runner.as_ref().map(|runner| vec![runner.init_container()]),
         containers: vec![Container {
-            name: "marmot-ingest".to_owned(),
+            name: CONTAINER.to_owned(),
             image: Some(spec.image.clone().unwrap_or_else(|| defaults.image.clone())),
             image_pull_policy: spec.image_pull_policy.as_ref().map(ToString::to_string),
-            command: Some(command.map(str::to_owned).to_vec()),
+            command: Some(command),
             env: Some(env),
             env_from: spec.env_from.clone(),
             resources: spec.resources.clone(),
             volume_mounts: Some(mounts),
             security_context: Some(container_security(spec.security_context.clone().unwrap_or_default())),
+            // Never the log: it is the source's text, and anybody who may read pods would read it (R37).
+            termination_message_policy: Some("File".to_owned()),
             ..Container::default()
         }],
         volumes: Some(volumes),
@@ -69,21 +89,14 @@ pub(super) fn spec(run: &Run, defaults: &Defaults) -> PodSpec {
     }
 }
 
-/// The pod of a teardown: `marmot ingest --destroy` with its question answered. It needs the pipeline's name only, so it
-/// does not depend on the ConfigMap, which a foreground deletion takes away first (R30).
-pub(super) fn teardown(run: &Run, defaults: &Defaults) -> PodSpec {
-    let mut pod = spec(run, defaults);
-    let name = run.metadata.name.clone().unwrap_or_default();
-    if let Some(volumes) = &mut pod.volumes {
-        volumes.retain(|volume| volume.name != "marmot-config");
+/// Without the runner: the documented commands. They end with 0 whatever happens.
+fn plain_command(run: &Run, kind: RunKind) -> Vec<String> {
+    let name = run.metadata.name.as_deref().unwrap_or_default();
+    if kind == RunKind::Teardown {
+        ["sh", "-c", DESTROY, name].map(str::to_owned).to_vec()
+    } else {
+        ["marmot", "ingest", "-c", "/config/pipeline.yaml", "--host", "$(MARMOT_HOST)"].map(str::to_owned).to_vec()
     }
-    for container in &mut pod.containers {
-        if let Some(mounts) = &mut container.volume_mounts {
-            mounts.retain(|mount| mount.name != "marmot-config");
-        }
-        container.command = Some(["sh", "-c", DESTROY, &name].map(str::to_owned).to_vec());
-    }
-    pod
 }
 
 /// What a user sets stands; the rest is what Pod Security `restricted` asks for.
@@ -95,7 +108,7 @@ fn pod_security(mut context: PodSecurityContext) -> PodSecurityContext {
     context
 }
 
-fn container_security(mut context: SecurityContext) -> SecurityContext {
+pub(super) fn container_security(mut context: SecurityContext) -> SecurityContext {
     context.allow_privilege_escalation.get_or_insert(false);
     context.read_only_root_filesystem.get_or_insert(true);
     context
@@ -113,7 +126,7 @@ fn config_volume(run: &Run) -> Volume {
     }
 }
 
-fn empty_dir(name: &str) -> Volume {
+pub(super) fn empty_dir(name: &str) -> Volume {
     Volume { name: name.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
 }
 
@@ -132,7 +145,7 @@ fn aws_token() -> Volume {
     }
 }
 
-fn mount(name: &str, path: &str) -> VolumeMount {
+pub(super) fn mount(name: &str, path: &str) -> VolumeMount {
     VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
 }
 

@@ -1,0 +1,93 @@
+//! Asking the pods of a Job how it ended (R36). A LIST by label, when a Job has ended and never otherwise.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+use scheduler::observation::Observation;
+use tracing::warn;
+
+use super::{ExecuteError, Executor};
+use crate::ending::{self, Ending};
+use crate::leader::Term;
+use crate::memory::Memory;
+use crate::metrics::{Resource, Verb};
+
+/// Label on pods with the name of their Job.
+const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
+/// More pods than this are not read: `backoffLimit` may be large, and the newest is as good as any.
+const MOST_PODS: u32 = 100;
+/// Time limit of one call: a tick of the same Run may be waiting behind it.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// How often it is tried before the Job's own condition must do.
+const ATTEMPTS: u32 = 2;
+
+impl Executor {
+    /// Puts what the pods say into the ends of Jobs that are about to be recorded. Without the runner they say nothing, and
+    /// are not asked.
+    ///
+    /// # Errors
+    ///
+    /// When the API server does not answer; after a few times it is done without.
+    pub async fn explain_ends(
+        &self,
+        term: &Term,
+        namespace: &str,
+        memory: &mut Memory,
+        observation: &mut Observation,
+    ) -> Result<(), ExecuteError> {
+        if self.defaults.runner.is_none() {
+            return Ok(());
+        }
+        let awaited: Vec<_> = ending::awaited(observation).map(|job| (job.name.clone(), job.uid.clone())).collect();
+        for (name, uid) in awaited {
+            if !memory.endings.contains_key(&uid) {
+                let pods = self.pods_of(term, namespace, memory, &name).await?;
+                let job = observation.jobs.iter().find(|job| job.uid == uid);
+                let outcome = job.and_then(|job| job.finished.as_ref()).map(|finished| finished.outcome);
+                let ending = outcome.and_then(|outcome| ending::newest(&pods, &uid, outcome));
+                memory.endings.insert(uid, ending);
+            }
+        }
+        recall(memory, observation);
+        Ok(())
+    }
+
+    async fn pods_of(
+        &self,
+        term: &Term,
+        namespace: &str,
+        memory: &mut Memory,
+        job: &str,
+    ) -> Result<Vec<Pod>, ExecuteError> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let params = ListParams::default().labels(&format!("{JOB_LABEL}={job}")).limit(MOST_PODS);
+        let call = self.call(term, Verb::List, Resource::Pods, job, pods.list(&params));
+        let no_answer = || ExecuteError::Timeout { operation: Verb::List, object: format!("pods of Job {job}") };
+        match tokio::time::timeout(TIMEOUT, call).await.unwrap_or_else(|_| Err(no_answer())) {
+            Ok(pods) => Ok(pods.items),
+            Err(ExecuteError::NotLeading) => Err(ExecuteError::NotLeading),
+            Err(error) => {
+                memory.unanswered += 1;
+                let forbidden = matches!(&error, ExecuteError::Api { source, .. }
+                    if matches!(source.as_ref(), kube::Error::Api(status) if status.code == 403));
+                if forbidden || memory.unanswered >= ATTEMPTS {
+                    memory.unanswered = 0;
+                    warn!(job, %error, "its pods cannot be asked how it ended; the Job's own condition must do");
+                    return Ok(Vec::new());
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn recall(memory: &Memory, observation: &mut Observation) {
+    for job in &mut observation.jobs {
+        let ending: Option<&Ending> = memory.endings.get(&job.uid).and_then(Option::as_ref);
+        if let (Some(finished), Some(ending)) = (&mut job.finished, ending) {
+            ending::explain(finished, ending);
+        }
+    }
+}

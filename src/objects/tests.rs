@@ -1,0 +1,168 @@
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+use scheduler::state::RunKind;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn made(spec: Value, kind: RunKind, runner: impl Into<Option<Runner>>) -> Job {
+    let mut spec = spec;
+    spec["runs"] = json!([{ "postgresql": {} }]);
+    let run = json!({
+        "apiVersion": "runs.marmotdata.io/v1alpha1", "kind": "Run",
+        "metadata": { "name": "orders", "namespace": "data", "uid": "u-1" }, "spec": spec,
+    });
+    let run: Run = serde_json::from_value(run).unwrap();
+    let defaults = Defaults {
+        marmot_url: "http://marmot:8080".to_owned(),
+        image: "example.org/marmot:1".to_owned(),
+        service_account: "marmot-ingest".to_owned(),
+        runner: runner.into(),
+    };
+    job(
+        &run,
+        &JobOrder { name: "orders-1".to_owned(), kind, tick: None, attempt: 1, closes_at: jiff::Timestamp::MAX },
+        &defaults,
+    )
+}
+
+fn runner() -> Runner {
+    Runner { image: "example.org/operator:2".to_owned(), pull_secrets: vec!["registry".to_owned()] }
+}
+
+fn pod(job: &Job) -> &PodSpec {
+    job.spec.as_ref().unwrap().template.spec.as_ref().unwrap()
+}
+
+fn command(job: &Job) -> Vec<&str> {
+    pod(job).containers[0].command.as_ref().unwrap().iter().map(String::as_str).collect()
+}
+
+fn mounts(container: &Container) -> Vec<(&str, bool)> {
+    let mounts = container.volume_mounts.as_ref().unwrap().iter();
+    mounts.map(|mount| (mount.mount_path.as_str(), mount.read_only == Some(true))).collect()
+}
+
+// R36: switched off, nothing of it is there.
+#[test]
+fn without_the_runner_the_documented_command_runs() {
+    let job = made(json!({}), RunKind::Scheduled, None);
+    let wanted = ["marmot", "ingest", "-c", "/config/pipeline.yaml", "--host", "$(MARMOT_HOST)"];
+    assert_eq!(command(&job), wanted);
+    assert_eq!(pod(&job).init_containers, None);
+    assert_eq!(pod(&job).image_pull_secrets, None);
+    assert_eq!(pod(&job).termination_grace_period_seconds, None);
+    assert_eq!(job.spec.as_ref().unwrap().pod_failure_policy, None);
+
+    let teardown = made(json!({}), RunKind::Teardown, None);
+    let [shell, option, script, name] = command(&teardown)[..] else { panic!("{:?}", command(&teardown)) };
+    assert_eq!((shell, option, name), ("sh", "-c", "orders"));
+    assert!(script.contains("echo y | marmot ingest -c"), "{script}");
+}
+
+// R36: an init container brings the runner, and the ingestion container starts through it.
+#[test]
+fn the_runner_is_the_entry_point() {
+    let job = made(json!({ "imagePullSecrets": [{ "name": "own" }] }), RunKind::Scheduled, runner());
+    let pod = pod(&job);
+    assert_eq!(
+        command(&job),
+        [
+            "/marmot-runner/marmot-operator",
+            "runner",
+            "ingest",
+            "--config=/config/pipeline.yaml",
+            "--work-dir=/marmot-work",
+            "--grace-period=25s",
+        ]
+    );
+    let container = &pod.containers[0];
+    assert_eq!(container.name, "marmot-ingest");
+    assert_eq!(container.termination_message_policy.as_deref(), Some("File"));
+    assert_eq!(
+        mounts(container),
+        [("/tmp", false), ("/config", true), ("/marmot-runner", true), ("/marmot-work", false)]
+    );
+    assert_eq!(pod.termination_grace_period_seconds, Some(30));
+
+    let init = &pod.init_containers.as_ref().unwrap()[0];
+    assert_eq!(init.image.as_deref(), Some("example.org/operator:2"));
+    assert_eq!((&init.command, &init.image_pull_policy), (&None, &None));
+    assert_eq!(init.args.as_ref().unwrap(), &["runner", "install", "/marmot-runner"]);
+    assert_eq!(mounts(init), [("/marmot-runner", false)]);
+    let resources = init.resources.as_ref().unwrap();
+    for amounts in [resources.requests.as_ref().unwrap(), resources.limits.as_ref().unwrap()] {
+        assert_eq!(amounts.keys().collect::<Vec<_>>(), ["cpu", "memory"], "quotas ask for all four");
+    }
+    assert_eq!(init.security_context, container.security_context, "restricted Pod Security holds for both");
+    let secrets: Vec<&str> = pod.image_pull_secrets.iter().flatten().map(|secret| secret.name.as_str()).collect();
+    assert_eq!(secrets, ["own", "registry"]);
+}
+
+// R37: secrets are written to memory, and what is secret in the environment is named.
+#[test]
+fn secrets_stay_in_memory_and_are_named() {
+    let spec = json!({
+        "env": [
+            { "name": "PGPASSWORD", "valueFrom": { "secretKeyRef": { "name": "pg", "key": "password" } } },
+            { "name": "REGION", "value": "eu" },
+        ],
+        "envFrom": [
+            { "prefix": "DB_", "secretRef": { "name": "db" } },
+            { "secretRef": { "name": "all" } },
+            { "configMapRef": { "name": "plain" } },
+        ],
+    });
+    let job = made(spec, RunKind::OneShot, runner());
+    let flags = command(&job)[6..].to_vec();
+    assert_eq!(flags, ["--secret-env=PGPASSWORD", "--secret-env-from=DB_", "--secret-env-from="]);
+    let volumes = pod(&job).volumes.as_ref().unwrap();
+    let work = volumes.iter().find(|volume| volume.name == "marmot-work").unwrap();
+    assert_eq!(work.empty_dir.as_ref().unwrap().medium.as_deref(), Some("Memory"));
+}
+
+// R30: a teardown needs only the name; its ConfigMap may be gone.
+#[test]
+fn a_teardown_mounts_no_config() {
+    let job = made(json!({}), RunKind::Teardown, runner());
+    assert_eq!(command(&job)[1..4], ["runner", "destroy", "--pipeline=orders"]);
+    assert!(pod(&job).volumes.as_ref().unwrap().iter().all(|volume| volume.config_map.is_none()));
+    assert!(mounts(&pod(&job).containers[0]).iter().all(|(path, _)| *path != "/config"));
+}
+
+// R36: `Partial` is not retried.
+#[test]
+fn exit_code_3_fails_the_job() {
+    let job = made(json!({ "backoffLimit": 5 }), RunKind::Scheduled, runner());
+    let policy = serde_json::to_value(job.spec.unwrap().pod_failure_policy).unwrap();
+    let wanted = json!({ "rules": [{ "action": "FailJob", "onExitCodes": {
+        "containerName": "marmot-ingest", "operator": "In", "values": [3],
+    } }] });
+    assert_eq!(policy, wanted);
+}
+
+// R2, R36: what users set stands beside it.
+#[test]
+fn users_settings_stand() {
+    let spec = json!({
+        "env": [{ "name": "TMPDIR", "value": "/data" }, { "name": "MARMOT_PLUGINS_DIR", "value": "/plugins" }],
+        "volumes": [{ "name": "data", "emptyDir": {} }],
+        "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
+        "podSecurityContext": { "runAsUser": 4711 },
+        "securityContext": { "readOnlyRootFilesystem": false, "runAsUser": 4712 },
+    });
+    let job = made(spec, RunKind::Scheduled, runner());
+    let pod = pod(&job);
+    let env = pod.containers[0].env.as_ref().unwrap();
+    let value = |name: &str| {
+        let mut found = env.iter().filter(|variable| variable.name == name);
+        (found.next().and_then(|variable| variable.value.clone()), found.count())
+    };
+    assert_eq!(value("TMPDIR"), (Some("/data".to_owned()), 0));
+    assert_eq!(value("MARMOT_PLUGINS_DIR"), (Some("/plugins".to_owned()), 0));
+    assert_eq!(value("HOME"), (Some("/tmp".to_owned()), 0));
+    assert_eq!(pod.security_context.as_ref().unwrap().run_as_user, Some(4711));
+    assert_eq!(pod.containers[0].security_context.as_ref().unwrap().read_only_root_filesystem, Some(false));
+    let init = pod.init_containers.as_ref().unwrap()[0].security_context.clone().unwrap();
+    assert_eq!((init.read_only_root_filesystem, init.run_as_user), (Some(true), None));
+    assert!(mounts(&pod.containers[0]).contains(&("/data", false)));
+}
