@@ -56,6 +56,11 @@ pub struct OperatorArgs {
     #[arg(long, default_value = "marmot-ingest", value_parser = value::service_account, value_name = "NAME")]
     pub ingest_service_account: String,
 
+    /// YAML file with what Runs get that do not say otherwise: resources, backoffLimit, activeDeadlineSeconds, env,
+    /// envFrom, volumes and more fields of spec; read once, at the start
+    #[arg(long, value_name = "FILE")]
+    pub job_defaults: Option<PathBuf>,
+
     /// Address of /metrics, as `:port` or `host:port`; 0 turns it off
     #[arg(long, default_value = ":8090", value_name = "ADDRESS", help_heading = "Endpoints")]
     pub metrics_bind_address: Bind,

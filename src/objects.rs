@@ -13,6 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use scheduler::decision::JobOrder;
 use sha2::{Digest, Sha256};
 
+use crate::defaults::JobDefaults;
+
 /// Key of the ConfigMap that holds the pipeline.
 pub const PIPELINE_KEY: &str = "pipeline.yaml";
 
@@ -25,6 +27,8 @@ pub struct Defaults {
     pub image: String,
     /// ServiceAccount of ingestion pods, `--ingest-service-account`.
     pub service_account: String,
+    /// What Runs leave open, `--job-defaults`.
+    pub job: JobDefaults,
 }
 
 /// SHA-256 of a text, in hexadecimal.
@@ -64,6 +68,7 @@ pub fn config_map(run: &Run, pipeline: &str) -> ConfigMap {
 /// The Job for an order (R8, R9).
 #[must_use]
 pub fn job(run: &Run, order: &JobOrder, defaults: &Defaults) -> Job {
+    let run = &defaults.job.fill(run);
     let mut labels = run.spec.pod_labels.clone().unwrap_or_default();
     labels.extend(own_labels(run));
     labels.insert(crds::KIND_LABEL.to_owned(), kind_label(order.kind).to_owned());
