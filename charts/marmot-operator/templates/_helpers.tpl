@@ -57,7 +57,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if $resources }}{{ $_ := set $file "resources" $resources }}{{ end }}
 {{- range $field := list "backoffLimit" "activeDeadlineSeconds" }}
-{{- $number := get $operator.jobDefaults $field }}
+{{- $number := index $operator.jobDefaults $field }}
 {{- if not (kindIs "invalid" $number) }}{{ $_ := set $file $field (int64 $number) }}{{ end }}
 {{- end }}
 {{- $env := list }}
