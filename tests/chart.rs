@@ -16,6 +16,8 @@ mod helm;
 mod queries;
 #[path = "chart/readme.rs"]
 mod readme;
+#[path = "chart/rights.rs"]
+mod rights;
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -30,6 +30,15 @@ async fn restricted_namespace() -> (Client, String) {
 
 /// Has the server judge an object, and refuse fields it does not know, without storing it.
 async fn try_object(client: &Client, object: &Value) -> Result<(), String> {
+    send(client, object, true).await
+}
+
+/// Stores an object.
+pub(crate) async fn apply(client: &Client, object: &Value) -> Result<(), String> {
+    send(client, object, false).await
+}
+
+async fn send(client: &Client, object: &Value, dry_run: bool) -> Result<(), String> {
     let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
     let (version, kind) = (text("apiVersion"), text("kind"));
     let (group, version) = version.split_once('/').unwrap_or(("", &version));
@@ -40,7 +49,7 @@ async fn try_object(client: &Client, object: &Value) -> Result<(), String> {
         None => Api::all_with(client.clone(), &resource),
     };
     let params = PatchParams {
-        dry_run: true,
+        dry_run,
         force: true,
         field_manager: Some("helm".to_owned()),
         field_validation: Some(ValidationDirective::Strict),
@@ -61,12 +70,16 @@ async fn try_pod(client: &Client, namespace: &str, template: &Value) -> Result<(
     answer.map(|_| ()).map_err(|error| format!("pod of {namespace}: {error}"))
 }
 
+/// The file that the operator reads.
+pub(crate) fn job_defaults(objects: &[Value]) -> &str {
+    let file = objects.iter().find_map(|object| object["data"]["job-defaults.yaml"].as_str());
+    file.expect("there is a ConfigMap with the defaults of Jobs")
+}
+
 /// The Job of a Run that says nothing itself, under the defaults that the chart gives the operator.
 fn job(objects: &[Value], namespace: &str) -> Value {
-    let is_file = |object: &&Value| object["data"]["job-defaults.yaml"].is_string();
-    let file = objects.iter().find(is_file).expect("there is a ConfigMap with the defaults of Jobs");
     let path = std::env::temp_dir().join(format!("{namespace}-job-defaults.yaml"));
-    std::fs::write(&path, file["data"]["job-defaults.yaml"].as_str().unwrap()).unwrap();
+    std::fs::write(&path, job_defaults(objects)).unwrap();
     let job = JobDefaults::load(&path).unwrap_or_else(|error| panic!("{error}"));
     std::fs::remove_file(path).unwrap();
     let run: Run = serde_json::from_value(json!({
