@@ -12,6 +12,8 @@
 mod dry_run;
 #[path = "chart/helm.rs"]
 mod helm;
+#[path = "chart/lifecycle.rs"]
+mod lifecycle;
 #[path = "chart/queries.rs"]
 mod queries;
 #[path = "chart/readme.rs"]
