@@ -176,6 +176,21 @@ fn alerts_and_dashboard_ask_for_what_exists() {
     assert_eq!(unseen, Vec::<String>::new(), "no panel and no alert shows these");
 }
 
+// `.ci/alerts` runs them.
+#[test]
+fn every_alert_has_a_unit_test_that_fires_and_one_that_does_not() {
+    let tests: Value = serde_saphyr::from_str(&file("tests/alerts.promtool.yaml")).unwrap();
+    for (alert, _) in queries().iter().filter(|(place, _)| !place.starts_with("panel")) {
+        let cases =
+            tests["tests"].as_array().unwrap().iter().flat_map(|test| test["alert_rule_test"].as_array().unwrap());
+        let fires: BTreeSet<bool> = cases
+            .filter(|case| case["alertname"] == alert.as_str())
+            .map(|case| case["exp_alerts"] != Value::Array(Vec::new()))
+            .collect();
+        assert_eq!(fires, BTreeSet::from([false, true]), "{alert} in tests/alerts.promtool.yaml");
+    }
+}
+
 #[test]
 fn the_check_finds_mistakes() {
     let exposed = exposed();

@@ -1,5 +1,6 @@
 //! The operator at work with the chart's arguments, defaults and rights, and no others.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -100,4 +101,58 @@ async fn a_role_in_one_namespace_is_enough() {
         let answer = world.cluster.kubectl(["auth", "can-i", verb, resource, "--namespace", namespace, &user]);
         assert_eq!(helm::text(&answer.stdout).trim(), "no", "{verb} {resource} in {namespace}");
     }
+}
+
+/// `verb resource` of every call that the sources make. Calls name both for the metrics, so they can be read off.
+fn calls() -> BTreeSet<String> {
+    let mut calls = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.file_name().is_some_and(|name| name != "metrics.rs") {
+                calls.extend(calls_in(&std::fs::read_to_string(entry).unwrap()));
+            }
+        }
+    }
+    // Watches, and the events that kube's recorder writes, are not counted call by call.
+    for (resource, verbs) in [("runs", "list watch"), ("jobs", "list watch"), ("configmaps", "list watch")] {
+        calls.extend(verbs.split(' ').map(|verb| format!("{verb} {resource}")));
+    }
+    calls.extend(["create events", "patch events"].map(str::to_owned));
+    calls
+}
+
+fn calls_in(source: &str) -> Vec<String> {
+    let source: String = source.split_whitespace().collect();
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric()).collect::<String>();
+    source
+        .split("Verb::")
+        .skip(1)
+        .filter_map(|call| {
+            let verb = word(call);
+            let resource = word(call.strip_prefix(&verb)?.strip_prefix(",Resource::")?);
+            let resource = if resource == "RunStatus" { "runs/status".to_owned() } else { resource.to_lowercase() };
+            Some(format!("{} {resource}", verb.to_lowercase()))
+        })
+        .collect()
+}
+
+// R42: neither more nor less. `pods` is for telling why a pod does not start (R41).
+#[test]
+fn the_role_grants_what_the_sources_call() {
+    const AHEAD: [&str; 2] = ["get pods", "list pods"];
+    let objects = helm::render(&["operator.enabled=true"]);
+    let name = |object: &&Value| object["kind"] == "ClusterRole" && object["metadata"]["name"] == helm::RELEASE;
+    let role = objects.iter().find(name).expect("there is a ClusterRole");
+    let words = |list: &Value| list.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect();
+    let mut granted = BTreeSet::new();
+    for rule in role["rules"].as_array().unwrap() {
+        let (verbs, resources): (Vec<String>, Vec<String>) = (words(&rule["verbs"]), words(&rule["resources"]));
+        granted
+            .extend(resources.iter().flat_map(|resource| verbs.iter().map(move |verb| format!("{verb} {resource}"))));
+    }
+    let called: BTreeSet<String> = calls().into_iter().chain(AHEAD.map(str::to_owned)).collect();
+    assert_eq!(granted, called, "granted by templates/_helpers.tpl, and called by src/");
 }
