@@ -23,3 +23,5 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	test "$$(cargo tree --locked -i k8s-openapi --depth 0 | wc -l)" = 1
 	cargo run -q --locked -p crds --bin crdgen | diff crds/runs.yaml -
+	diff crds/runs.yaml charts/marmot-operator/files/runs.yaml
+	! command -v cargo-deny >/dev/null || cargo deny --locked check --hide-inclusion-graph bans licenses sources

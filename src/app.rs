@@ -75,6 +75,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     let (events, event_writer) = Events::start(client.clone(), holder.clone(), Arc::clone(&metrics));
     let controller = Arc::new(Controller {
         index: Arc::clone(&index),
+        synced: Arc::clone(&synced),
         queue: Arc::clone(&queue),
         ticker: Arc::clone(&ticker),
         executor: Executor {

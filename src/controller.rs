@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use jiff::Timestamp;
-use scheduler::names;
+use scheduler::{names, sweep};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -13,10 +13,12 @@ use crate::clock::Clock;
 use crate::execute::{ExecuteError, Executor, Plan};
 use crate::index::{Index, Key};
 use crate::leader::{Leadership, Term};
+use crate::light::LightJob;
 use crate::memory::Memory;
-use crate::observe::observe;
+use crate::observe::{observe, observed_job};
 use crate::queue::Queue;
 use crate::ticker::Ticker;
+use crate::watch::Synced;
 
 /// A Run whose decisions do not come to rest within so many steps is a bug; it must not starve the others.
 const MAX_STEPS: usize = 32;
@@ -25,6 +27,8 @@ const MAX_STEPS: usize = 32;
 pub struct Controller {
     /// What the watches have shown.
     pub index: Arc<Index>,
+    /// Whether they have shown everything there is.
+    pub synced: Arc<Synced>,
     /// Who is looked at next.
     pub queue: Arc<Queue>,
     /// Who is woken when.
@@ -84,6 +88,18 @@ impl Controller {
         };
         self.memory.insert(key.clone(), memory);
         self.ticker.arm(key, wake);
+    }
+
+    /// Puts away what Runs that are gone have left behind (R30).
+    pub async fn sweep(&self) {
+        let term = self.leadership.borrow().term().cloned();
+        let Some(term) = term.filter(|term| self.synced.is_complete() && term.holds(&self.clock)) else { return };
+        let is_due = |job: &LightJob| observed_job(job).is_some_and(|job| sweep::is_due(&job, self.clock.now()));
+        for job in self.index.leftovers().into_iter().filter(|job| is_due(job)) {
+            if let Err(error) = self.executor.sweep(&term, &job).await {
+                debug!(job = job.metadata.name, %error, "a teardown Job stays for now");
+            }
+        }
     }
 
     /// Steps until the Run is at rest; `None` if it is gone.

@@ -56,13 +56,24 @@ pub fn event_for(news: &News, namespace: &str) -> Event {
             let what = match (kind, tick) {
                 (RunKind::Scheduled, Some(tick)) => format!("Created Job {job} for the tick of {tick}"),
                 (RunKind::Trigger, _) => format!("Created Job {job} for the trigger annotation"),
+                (RunKind::Teardown, _) => format!("Created Job {job} to remove from Marmot what the Run brought in"),
                 _ => format!("Created Job {job}"),
             };
-            about(job, namespace, event(EventType::Normal, "SuccessfulCreate", &what))
+            let reason = if *kind == RunKind::Teardown { "TearingDown" } else { "SuccessfulCreate" };
+            about(job, namespace, event(EventType::Normal, reason, &what))
         }
         News::Finished(result) => about(&result.job, namespace, finished(result)),
         News::Skipped(skipped) => event(EventType::Warning, skip_reason(skipped.reason), &describe(skipped)),
         News::Problem { reason, message } => event(EventType::Warning, reason, message),
+        News::TeardownSkipped { why, .. } => {
+            event(EventType::Warning, "TeardownSkipped", &format!("The Run goes without a teardown: {why}"))
+        }
+        News::NothingTornDown => event(
+            EventType::Warning,
+            "NothingTornDown",
+            "The teardown found nothing to remove. Assets of a run that was killed or lost its completion may remain in \
+             Marmot: create the Run again, let it finish once, and delete it",
+        ),
         News::TriggerQueued => event(EventType::Normal, "TriggerQueued", "The trigger waits for the active run to end"),
         News::InvalidTrigger { value } => event(
             EventType::Warning,
@@ -84,6 +95,13 @@ pub fn refused(job: &str, namespace: &str, message: &str) -> Event {
 pub fn stray(job: &str, namespace: &str) -> Event {
     let note = format!("Deleted Job {job}, which nothing accounts for");
     about(job, namespace, event(EventType::Warning, "StrayJob", &note))
+}
+
+/// The event for a Job that was stopped because its Run goes, or its teardown is called off (R30).
+#[must_use]
+pub fn stopped(job: &str, namespace: &str) -> Event {
+    let note = format!("Deleted Job {job} because the Run is being deleted");
+    about(job, namespace, event(EventType::Normal, "Stopped", &note))
 }
 
 /// The event for a Job that made way (R18).
@@ -117,9 +135,11 @@ fn finished(result: &RunResult) -> Event {
         note.push_str(": ");
         note.push_str(part);
     }
-    match result.outcome {
-        Outcome::Succeeded => event(EventType::Normal, "SawCompletedJob", &note),
-        Outcome::Partial | Outcome::Failed | Outcome::Killed => event(EventType::Warning, "RunFailed", &note),
+    match (result.kind, result.outcome) {
+        (RunKind::Teardown, Outcome::Succeeded) => event(EventType::Normal, "TornDown", &note),
+        (RunKind::Teardown, _) => event(EventType::Warning, "TeardownFailed", &note),
+        (_, Outcome::Succeeded) => event(EventType::Normal, "SawCompletedJob", &note),
+        (_, Outcome::Partial | Outcome::Failed | Outcome::Killed) => event(EventType::Warning, "RunFailed", &note),
     }
 }
 

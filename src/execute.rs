@@ -12,7 +12,7 @@ use crds::Run;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
-use kube::{Api, Client, Resource as _};
+use kube::{Api, Client, Resource as _, ResourceExt as _};
 use scheduler::decision::{Deletion, DeletionReason, Effect, News, Record};
 use scheduler::names;
 use scheduler::observation::RefusalCause;
@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::events::{self, Events};
-use crate::index::Index;
+use crate::index::{self, Index};
 use crate::leader::Term;
 use crate::light::{LightConfigMap, LightJob};
 use crate::memory::Memory;
@@ -118,7 +118,8 @@ impl Executor {
             Effect::DeleteJob(deletion) => self.delete_job(plan, deletion).await,
             Effect::LookUpJob(name) => self.look_up(plan, name).await,
             Effect::ConfirmRun => self.confirm_run(plan).await,
-            Effect::ReleaseFinalizer => self.release_finalizer(plan).await,
+            Effect::AddFinalizer => self.set_finalizer(plan, true).await,
+            Effect::ReleaseFinalizer => self.set_finalizer(plan, false).await,
         }
     }
 
@@ -159,6 +160,11 @@ impl Executor {
                 info!(namespace, run = run_name, reason, count, from = %skipped.from, to = %skipped.to, "ticks not run");
             }
             News::Problem { reason, message } => info!(namespace, run = run_name, reason, why = message, "not ready"),
+            News::TeardownSkipped { reason, why } => {
+                self.metrics.teardown_skipped(reason);
+                info!(namespace, run = run_name, reason, why, "no teardown");
+            }
+            News::NothingTornDown => info!(namespace, run = run_name, "the teardown found nothing"),
             News::TriggerQueued => info!(namespace, run = run_name, "trigger queued"),
             News::InvalidTrigger { value } => info!(namespace, run = run_name, value, "trigger of unknown value"),
         }
@@ -173,9 +179,10 @@ impl Executor {
         self.patch_metadata(plan, json!({ "annotations": annotations })).await
     }
 
-    async fn release_finalizer(&self, plan: &mut Plan<'_>) -> Result<(), ExecuteError> {
+    async fn set_finalizer(&self, plan: &mut Plan<'_>, set: bool) -> Result<(), ExecuteError> {
         let mut finalizers = plan.run.metadata.finalizers.clone().unwrap_or_default();
         finalizers.retain(|finalizer| finalizer != crds::FINALIZER);
+        finalizers.extend(set.then(|| crds::FINALIZER.to_owned()));
         self.patch_metadata(plan, json!({ "finalizers": finalizers })).await
     }
 
@@ -226,7 +233,7 @@ impl Executor {
         let propagation = match deletion.reason {
             DeletionReason::Pruned => PropagationPolicy::Background,
             // Gone means that its pods are gone too.
-            DeletionReason::Replaced | DeletionReason::Stray => PropagationPolicy::Foreground,
+            DeletionReason::Replaced | DeletionReason::Stray | DeletionReason::Stopped => PropagationPolicy::Foreground,
         };
         let params = DeleteParams {
             propagation_policy: Some(propagation),
@@ -260,8 +267,30 @@ impl Executor {
                 self.events.publish(&about, events::replaced(&deletion.name, namespace(&plan.run)));
             }
             DeletionReason::Stray => self.events.publish(&about, events::stray(&deletion.name, namespace(&plan.run))),
+            DeletionReason::Stopped => {
+                self.events.publish(&about, events::stopped(&deletion.name, namespace(&plan.run)));
+            }
         }
         Ok(())
+    }
+
+    /// Deletes what a Run that is gone has left behind (R30).
+    ///
+    /// # Errors
+    ///
+    /// See [`ExecuteError`].
+    pub async fn sweep(&self, term: &Term, job: &LightJob) -> Result<(), ExecuteError> {
+        let (name, namespace) = (job.name_any(), job.namespace().unwrap_or_default());
+        let api: Api<LightJob> = Api::namespaced(self.client.clone(), &namespace);
+        let params = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Background),
+            preconditions: Some(Preconditions { uid: job.metadata.uid.clone(), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        match self.call(term, Verb::Delete, Resource::Jobs, &name, api.delete(&name, &params)).await {
+            Ok(_) | Err(ExecuteError::Gone { .. } | ExecuteError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Creates the ConfigMap, or repairs the one that belongs to this very Run (R8, R10).
@@ -291,8 +320,7 @@ impl Executor {
             }
             Err(ExecuteError::Conflict | ExecuteError::Gone { .. }) => self.adopt_config(plan, &config).await,
             Err(ExecuteError::Api { source, .. }) if is_refusal(&source) => {
-                let message = format!("ConfigMap {config}: {source}");
-                plan.memory.refuse(names::CONFIG, RefusalCause::Rejected, &message, self.clock.now());
+                plan.memory.refuse(names::CONFIG, RefusalCause::Rejected, &source.to_string(), self.clock.now());
                 Ok(())
             }
             Err(error) => Err(error),
@@ -316,9 +344,8 @@ impl Executor {
             self.index.apply_config(found);
             return Ok(());
         }
-        let cause = create::cause_of_conflict(&found.metadata);
-        let message = format!("ConfigMap {config} exists and does not belong to this Run: delete or rename it");
-        plan.memory.refuse(names::CONFIG, cause, &message, self.clock.now());
+        let cause = create::cause_of_conflict(&found.metadata, &plan.run);
+        plan.memory.refuse(names::CONFIG, cause, create::message_of_conflict(cause), self.clock.now());
         Ok(())
     }
 
@@ -369,10 +396,9 @@ fn namespace(run: &Run) -> &str {
     run.metadata.namespace.as_deref().unwrap_or_default()
 }
 
-/// The controller of the object is this Run, by UID (R10).
+/// The object is of this very Run, by UID (R10).
 fn belongs_to(metadata: &kube::api::ObjectMeta, run: &Run) -> bool {
-    let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    owners.iter().any(|owner| owner.controller == Some(true) && Some(&owner.uid) == run.metadata.uid.as_ref())
+    index::run_uid(metadata).is_some_and(|uid| Some(uid) == run.metadata.uid.as_deref())
 }
 
 /// The API server understood the request and said no: nothing was made.

@@ -3,7 +3,7 @@
 //! Whatever carries the higher resourceVersion wins, and the answer to a write goes in like a watch event. So no look is
 //! ever based on a state older than this process' own last write to that Run (R33).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crds::Run;
@@ -57,6 +57,8 @@ pub struct Index {
     runs: DashMap<Key, IndexedRun>,
     /// Run of each UID, for events that only know the owner.
     keys: DashMap<String, Key>,
+    /// Namespaces of the living Runs of each name: they share a pipeline in Marmot (R11).
+    names: DashMap<String, BTreeSet<String>>,
     jobs: DashMap<String, HashMap<String, Arc<LightJob>>>,
     configs: DashMap<String, Arc<LightConfigMap>>,
 }
@@ -72,6 +74,7 @@ impl Index {
         let mut run = run.0?;
         run.metadata.managed_fields = None;
         let key = Key::of(&run.metadata);
+        self.note_name(&key, run.metadata.deletion_timestamp.is_none());
         match self.runs.entry(key.clone()) {
             Entry::Vacant(entry) => {
                 self.keys.insert(run.metadata.uid.clone().unwrap_or_default(), key.clone());
@@ -110,11 +113,39 @@ impl Index {
     /// Forgets a deleted Run, unless another of its name has taken its place.
     pub fn remove_run(&self, metadata: &ObjectMeta) -> Key {
         let key = Key::of(metadata);
-        self.runs.remove_if(&key, |_, entry| entry.run.metadata.uid == metadata.uid);
+        if self.runs.remove_if(&key, |_, entry| entry.run.metadata.uid == metadata.uid).is_some() {
+            self.note_name(&key, false);
+        }
         if let Some(uid) = &metadata.uid {
             self.keys.remove(uid);
         }
         key
+    }
+
+    /// Namespaces of other living Runs of this name (R11), in order.
+    #[must_use]
+    pub fn namesakes(&self, key: &Key) -> Vec<String> {
+        let namespaces = self.names.get(&key.name);
+        let others = namespaces.iter().flat_map(|namespaces| namespaces.iter());
+        others.filter(|namespace| **namespace != key.namespace).cloned().collect()
+    }
+
+    fn note_name(&self, key: &Key, alive: bool) {
+        if alive {
+            self.names.entry(key.name.clone()).or_default().insert(key.namespace.clone());
+        } else if let Some(mut namespaces) = self.names.get_mut(&key.name) {
+            namespaces.remove(&key.namespace);
+            drop(namespaces);
+            self.names.remove_if(&key.name, |_, namespaces| namespaces.is_empty());
+        }
+    }
+
+    /// Teardown Jobs whose Run is gone: nobody else puts them away (R30).
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<Arc<LightJob>> {
+        let gone = self.jobs.iter().filter(|jobs| !self.keys.contains_key(jobs.key()));
+        let jobs = gone.flat_map(|jobs| jobs.values().map(Arc::clone).collect::<Vec<_>>());
+        jobs.filter(|job| job.metadata.owner_references.as_ref().is_none_or(Vec::is_empty)).collect()
     }
 
     /// The Run of that name.
@@ -132,7 +163,7 @@ impl Index {
     /// Takes in a Job; returns the Run it belongs to.
     pub fn apply_job(&self, mut job: LightJob) -> Option<Key> {
         job.metadata.managed_fields = None;
-        let owner = controller_uid(&job.metadata)?.to_owned();
+        let owner = run_uid(&job.metadata)?.to_owned();
         let mut jobs = self.jobs.entry(owner.clone()).or_default();
         let name = job.name_any();
         let stale = jobs
@@ -148,7 +179,7 @@ impl Index {
 
     /// Forgets a deleted Job; returns the Run it belonged to.
     pub fn remove_job(&self, metadata: &ObjectMeta) -> Option<Key> {
-        let owner = controller_uid(metadata)?;
+        let owner = run_uid(metadata)?;
         if let Some(mut jobs) = self.jobs.get_mut(owner) {
             let name = metadata.name.as_deref().unwrap_or_default();
             if jobs.get(name).is_some_and(|known| known.metadata.uid == metadata.uid) {
@@ -213,6 +244,15 @@ impl Index {
     fn key_of(&self, uid: &str) -> Option<Key> {
         self.keys.get(uid).map(|key| key.clone())
     }
+}
+
+/// The UID of the Run that a Job belongs to: its controller, or by label where it has no owner. That is what a teardown
+/// has, and what an orphaning deletion leaves (R10, R30).
+pub(crate) fn run_uid(metadata: &ObjectMeta) -> Option<&str> {
+    if metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty()) {
+        return controller_uid(metadata);
+    }
+    metadata.labels.as_ref()?.get(crds::RUN_UID_LABEL).map(String::as_str)
 }
 
 /// The UID of the Run that controls an object. Names and labels of others do not count (R10).

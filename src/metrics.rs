@@ -37,6 +37,7 @@ pub struct Metrics {
     ticks: Counters<TickLabels>,
     tick_lag: Histogram,
     runs_finished: Counters<RunLabels>,
+    teardowns_skipped: Counters<ReasonLabels>,
     api_calls: Counters<CallLabels>,
     api_call: Histograms<RouteLabels>,
     queue_depth: Gauge,
@@ -57,6 +58,11 @@ struct TickLabels {
 struct RunLabels {
     kind: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -127,6 +133,7 @@ impl Metrics {
             ticks: register(r, "ticks", "Ticks dealt with: outcome run, or skipped with the reason of the ledger"),
             tick_lag: histogram(r, "tick_lag_seconds", "Time from a tick to its Job being stored", LAG_BUCKETS),
             runs_finished: register(r, "runs_finished", "Runs that ended, by what started them and how they ended"),
+            teardowns_skipped: register(r, "teardowns_skipped", "Runs that went without the teardown they wanted"),
             api_calls: register(r, "api_calls", "Calls to the API server; code 0: no answer"),
             api_call: {
                 let family = Histograms::new_with_constructor(|| Histogram::new(CALL_BUCKETS));
@@ -194,6 +201,11 @@ impl Metrics {
             Outcome::Killed => "killed",
         };
         self.runs_finished.get_or_create(&RunLabels { kind, outcome }).inc();
+    }
+
+    /// A Run went without the teardown it wanted (R30).
+    pub fn teardown_skipped(&self, reason: &'static str) {
+        self.teardowns_skipped.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// A call to the API server was answered with the HTTP status `code` after `took`; `None`: it was not answered.

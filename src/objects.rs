@@ -11,12 +11,16 @@ use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use scheduler::decision::JobOrder;
+use scheduler::state::RunKind;
 use sha2::{Digest, Sha256};
 
 use crate::defaults::JobDefaults;
 
 /// Key of the ConfigMap that holds the pipeline.
 pub const PIPELINE_KEY: &str = "pipeline.yaml";
+
+/// Seconds one attempt at a teardown may take (R30).
+const TEARDOWN_DEADLINE: i64 = 600;
 
 /// What every pod of this operator shares: flags, not spec.
 #[derive(Clone, Debug, Default)]
@@ -78,25 +82,27 @@ pub fn job(run: &Run, order: &JobOrder, defaults: &Defaults) -> Job {
         annotations
             .insert(crds::SCHEDULED_TIMESTAMP_ANNOTATION.to_owned(), in_zone(tick, run.spec.time_zone.as_deref()));
     }
+    let teardown = order.kind == RunKind::Teardown;
     Job {
         metadata: ObjectMeta {
             name: Some(order.name.clone()),
             namespace: run.metadata.namespace.clone(),
             labels: Some(labels.clone()),
             annotations: Some(annotations),
-            owner_references: Some(vec![owner_reference(run)]),
+            // The garbage collector would take a teardown away together with the Run's other Jobs (R30).
+            owner_references: (!teardown).then(|| vec![owner_reference(run)]),
             ..ObjectMeta::default()
         },
         spec: Some(JobSpec {
-            backoff_limit: Some(run.spec.backoff_limit()),
-            active_deadline_seconds: run.spec.active_deadline_seconds,
+            backoff_limit: Some(if teardown { 0 } else { run.spec.backoff_limit() }),
+            active_deadline_seconds: if teardown { Some(TEARDOWN_DEADLINE) } else { run.spec.active_deadline_seconds },
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels),
                     annotations: Some(pod_annotations),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pod::spec(run, defaults)),
+                spec: Some(if teardown { pod::teardown(run, defaults) } else { pod::spec(run, defaults) }),
             },
             ..JobSpec::default()
         }),
@@ -126,8 +132,7 @@ fn owner_reference(run: &Run) -> OwnerReference {
 
 /// The word on a Job for what it runs.
 #[must_use]
-pub fn kind_label(kind: scheduler::state::RunKind) -> &'static str {
-    use scheduler::state::RunKind;
+pub fn kind_label(kind: RunKind) -> &'static str {
     match kind {
         RunKind::Scheduled => "Scheduled",
         RunKind::OneShot => "OneShot",

@@ -7,7 +7,7 @@ use scheduler::observation::{Finished, Observation, ObservedJob, Problem, Proces
 use scheduler::policy::ConcurrencyPolicy;
 use scheduler::state::{Outcome, RunKind};
 
-use crate::index::{Index, IndexedRun};
+use crate::index::{Index, IndexedRun, Key};
 use crate::light::LightJob;
 use crate::objects::Defaults;
 use crate::status;
@@ -22,7 +22,7 @@ pub fn observe(indexed: &IndexedRun, index: &Index, process: Process, defaults: 
     let uid = run.metadata.uid.as_deref().unwrap_or_default();
     let current = run.status.clone().unwrap_or_default();
     Observation {
-        run: metadata(run),
+        run: metadata(run, index.namesakes(&Key::of(&run.metadata))),
         spec: spec(indexed, defaults),
         state: status::state(&current),
         report: status::report(&current),
@@ -33,14 +33,16 @@ pub fn observe(indexed: &IndexedRun, index: &Index, process: Process, defaults: 
     }
 }
 
-fn metadata(run: &Run) -> RunMeta {
+fn metadata(run: &Run, namesakes: Vec<String>) -> RunMeta {
     let annotation = |key: &str| run.metadata.annotations.as_ref().and_then(|annotations| annotations.get(key));
     let finalizers = run.metadata.finalizers.as_deref().unwrap_or_default();
     RunMeta {
         name: run.metadata.name.clone().unwrap_or_default(),
+        uid: run.metadata.uid.clone().unwrap_or_default(),
+        namesakes,
         generation: run.metadata.generation.unwrap_or_default(),
         created_at: run.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-        deleting: run.metadata.deletion_timestamp.is_some(),
+        deleting_since: run.metadata.deletion_timestamp.as_ref().map(|time| time.0),
         trigger: annotation(crds::TRIGGER_ANNOTATION).cloned(),
         trigger_taken: annotation(crds::TRIGGER_TAKEN_ANNOTATION).and_then(|number| number.parse().ok()),
         finalizer: finalizers.iter().any(|finalizer| finalizer == crds::FINALIZER),
@@ -63,7 +65,9 @@ fn spec(indexed: &IndexedRun, defaults: &Defaults) -> Spec {
         failed_history: limit(run.failed_jobs_history_limit()),
         pipeline_hash: parsed.pipeline_hash.clone(),
         config_hash: parsed.config_hash.clone(),
+        teardown: run.teardown_on_delete(),
         problem: parsed.problem.clone().or_else(|| missing_default(indexed, defaults)),
+        teardown_problem: missing_default(indexed, defaults),
     }
 }
 
@@ -82,7 +86,8 @@ fn missing_default(indexed: &IndexedRun, defaults: &Defaults) -> Option<Problem>
 }
 
 /// A Job of the operator's own making; others of this owner are none of its business.
-fn observed_job(job: &LightJob) -> Option<ObservedJob> {
+#[must_use]
+pub fn observed_job(job: &LightJob) -> Option<ObservedJob> {
     let labels = job.metadata.labels.as_ref()?;
     Some(ObservedJob {
         name: job.metadata.name.clone()?,

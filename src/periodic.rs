@@ -12,6 +12,8 @@ use crate::status;
 
 /// Every ten minutes everybody is looked at: the net under lost watch events.
 const RESYNC: &str = "0 */10 * * * *";
+/// Teardown Jobs go a minute after their end, or a little later.
+const SWEEP: &str = "*/5 * * * * *";
 /// How often gauges are brought up to date.
 const GAUGES: &str = "*/15 * * * * *";
 
@@ -28,6 +30,13 @@ pub async fn start(controller: Arc<Controller>, metrics: Arc<Metrics>) -> Result
             for key in resynced.index.keys() {
                 resynced.queue.push(key, Lane::Change);
             }
+        })?)
+        .await?;
+    let sweeper = Arc::clone(&controller);
+    scheduler
+        .add(Job::new_async(SWEEP, move |_, _| {
+            let sweeper = Arc::clone(&sweeper);
+            Box::pin(async move { sweeper.sweep().await })
         })?)
         .await?;
     scheduler

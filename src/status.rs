@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, Time};
 use scheduler::claim::Claim;
 use scheduler::report::{Condition, ConditionKind, Phase, Report};
-use scheduler::state::{ActiveJob, InForce, OneShot, Outcome, RunKind, RunResult, SkipReason, Skipped, State};
+use scheduler::state::{
+    ActiveJob, InForce, OneShot, Outcome, RunKind, RunResult, SkipReason, Skipped, State, Teardown,
+};
 use serde_json::{Map, Value};
 
 /// The record the core keeps in `status`.
@@ -13,6 +15,7 @@ use serde_json::{Map, Value};
 pub fn state(status: &RunStatus) -> State {
     State {
         mark: instant(status.last_schedule_time.as_ref()),
+        skewed_since: instant(status.skewed_since.as_ref()),
         in_force: status.schedule_in_force.as_ref().map(|in_force| InForce {
             expression: in_force.expression.clone(),
             zone: in_force.zone.clone().unwrap_or_default(),
@@ -22,6 +25,12 @@ pub fn state(status: &RunStatus) -> State {
         claims: status.claims.iter().map(|(job, claim)| (job.clone(), claim_in(claim))).collect(),
         active_jobs: status.active_jobs.iter().map(active_in).collect(),
         one_shot: status.one_shot.as_ref().map(|shot| OneShot { hash: shot.hash.clone(), generation: shot.generation }),
+        teardown: status.teardown.as_ref().map(|teardown| Teardown {
+            attempts: teardown.attempts,
+            retry_at: instant(teardown.retry_at.as_ref()),
+            message: teardown.message.clone(),
+            over: teardown.over,
+        }),
         trigger_count: status.trigger_count.unwrap_or_default(),
         ledger: status.skipped_ticks.iter().filter_map(skipped_in).collect(),
         last_run: instant(status.last_run_time.as_ref()),
@@ -72,6 +81,7 @@ pub fn render(current: &RunStatus, state: &State, report: &Report, now: Timestam
         conditions: conditions(current, report, now),
         active_jobs: state.active_jobs.iter().map(active_out).collect(),
         claims: state.claims.iter().map(|(job, claim)| (job.clone(), claim_out(claim))).collect(),
+        skewed_since: time(state.skewed_since),
         schedule_in_force: state.in_force.as_ref().map(|in_force| crds::ScheduleInForce {
             expression: in_force.expression.clone(),
             zone: Some(in_force.zone.clone()).filter(|zone| !zone.is_empty()),
@@ -82,6 +92,12 @@ pub fn render(current: &RunStatus, state: &State, report: &Report, now: Timestam
             .one_shot
             .as_ref()
             .map(|shot| crds::OneShot { hash: shot.hash.clone(), generation: shot.generation }),
+        teardown: state.teardown.as_ref().map(|teardown| crds::Teardown {
+            attempts: teardown.attempts,
+            retry_at: time(teardown.retry_at),
+            message: teardown.message.clone(),
+            over: teardown.over,
+        }),
         trigger_count: Some(state.trigger_count).filter(|count| *count > 0),
     }
 }

@@ -162,6 +162,9 @@ async fn follow<K>(
                 }
                 if synced.is_complete() {
                     for key in changed {
+                        for namespace in index.namesakes(&key) {
+                            queue.push(Key { namespace, name: key.name.clone() }, Lane::Change);
+                        }
                         queue.push(key, Lane::Change);
                     }
                 }

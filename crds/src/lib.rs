@@ -18,5 +18,5 @@ pub use raw::Raw;
 pub use run::{ConcurrencyPolicy, ImagePullPolicy, Run, RunSpec};
 pub use schema::{crd, crd_yaml};
 pub use status::{
-    ActiveJob, Claim, OneShot, Outcome, Phase, RunKind, RunResult, RunStatus, ScheduleInForce, SkippedTicks,
+    ActiveJob, Claim, OneShot, Outcome, Phase, RunKind, RunResult, RunStatus, ScheduleInForce, SkippedTicks, Teardown,
 };

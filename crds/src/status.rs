@@ -59,9 +59,15 @@ pub struct RunStatus {
     /// The operator's record: the schedule from which ticks are computed, as it was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule_in_force: Option<ScheduleInForce>,
+    /// The operator's record: since when its times were seen to lie more than an hour ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skewed_since: Option<Time>,
     /// The operator's record: the spec that was last run without a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_shot: Option<OneShot>,
+    /// The operator's record: how far the teardown of a Run that is being deleted is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teardown: Option<Teardown>,
     /// How many runs the trigger annotation has started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger_count: Option<i64>,
@@ -200,6 +206,23 @@ pub struct ScheduleInForce {
     pub suspend: bool,
     /// When the operator saw it first. No tick before this is run.
     pub since: Time,
+}
+
+/// The teardown of a Run that is being deleted.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Teardown {
+    /// Attempts so far.
+    pub attempts: i64,
+    /// When the next attempt is due, after one that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Time>,
+    /// Why the last attempt failed, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Whether no further attempt is needed. False if unset.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over: bool,
 }
 
 /// The spec last run without a schedule.

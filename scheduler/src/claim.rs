@@ -58,9 +58,8 @@ impl Claim {
 
     /// No create was ever sent under this claim: only this process has held it, and it has sent none.
     #[must_use]
-    pub fn is_unsent(&self, job: &str, process: &Process, now: Timestamp) -> bool {
-        let ahead = self.tick.is_some_and(|tick| now < tick);
-        ahead || (self.attempt == 1 && self.holder == process.holder && !process.in_doubt.contains_key(job))
+    pub fn is_unsent(&self, job: &str, process: &Process) -> bool {
+        self.attempt == 1 && self.holder == process.holder && !process.in_doubt.contains_key(job)
     }
 
     /// This process may create now, without renewing the claim first.

@@ -1,9 +1,9 @@
 //! The one decision: what to do about a Run, given what was seen of it and the time.
 //!
 //! `decide` is total, synchronous and deterministic. It works on a copy of the Run's recorded [`State`] in a fixed order:
-//! what the Jobs tell (`jobs`), what changed in the schedule (`in_force`), which runs are due (`scheduled`,
-//! `oneshot`, `trigger`), which claims may create now (`start`), which Jobs are superfluous (`history`), and
-//! what to tell users (`status`). What comes out is at most one step of the start protocol: a create is decided alone
+//! what the Jobs tell (`jobs`), whether the clock can be trusted (`skew`), what changed in the schedule (`in_force`),
+//! which runs are due (`scheduled`, `oneshot`, `trigger`) or how far the end is (`teardown`), which claims may create
+//! now (`start`), which Jobs are superfluous (`history`), and what to tell users (`status`). What comes out is at most one step of the start protocol: a create is decided alone
 //! and only under a claim that is recorded already, a changed state is written before anything that depends on it.
 
 mod history;
@@ -11,15 +11,19 @@ mod in_force;
 mod jobs;
 mod oneshot;
 mod scheduled;
+mod skew;
 mod start;
 mod status;
+mod teardown;
 mod trigger;
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
 use crate::claim::Claim;
 use crate::decision::{Decision, Effect, JobOrder, News, Record};
-use crate::observation::Observation;
+use crate::observation::{Observation, ObservedJob};
 use crate::state::{RunKind, SkipReason, Skipped, State};
 
 /// What to do about the Run now, and when to look again.
@@ -28,8 +32,12 @@ pub fn decide(observation: &Observation, now: Timestamp) -> Decision {
     let mut look = Look::new(observation, now);
     jobs::settle(&mut look);
     jobs::finish(&mut look);
+    skew::heal(&mut look);
     in_force::notice_changes(&mut look);
-    if !observation.run.deleting {
+    if observation.run.is_deleting() {
+        teardown::plan(&mut look);
+    } else {
+        teardown::guard(&mut look);
         scheduled::plan(&mut look);
         oneshot::plan(&mut look);
         trigger::plan(&mut look);
@@ -42,13 +50,17 @@ pub fn decide(observation: &Observation, now: Timestamp) -> Decision {
 /// One look at a Run: the observation, and the decision as it grows.
 struct Look<'a> {
     obs: &'a Observation,
+    /// The Jobs by name: their order in the observation means nothing.
+    jobs: Vec<&'a ObservedJob>,
     now: Timestamp,
     /// `now` as it is written: whole seconds, as the API server stores them.
     stamp: Timestamp,
     state: State,
     news: Vec<News>,
     creates: Vec<JobOrder>,
-    /// Effects that follow the record.
+    /// Effects that come before the record.
+    first: Vec<Effect>,
+    /// Effects that follow it.
     then: Vec<Effect>,
     wake: Option<Timestamp>,
     /// The newest tick that is due, dealt with or not.
@@ -62,13 +74,17 @@ struct Look<'a> {
 impl<'a> Look<'a> {
     fn new(obs: &'a Observation, now: Timestamp) -> Self {
         let stamp = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let mut jobs: Vec<&ObservedJob> = obs.jobs.iter().collect();
+        jobs.sort_by(|a, b| (&a.name, &a.uid).cmp(&(&b.name, &b.uid)));
         Self {
             obs,
+            jobs,
             now,
             stamp,
             state: obs.state.clone(),
             news: Vec::new(),
             creates: Vec::new(),
+            first: Vec::new(),
             then: Vec::new(),
             wake: None,
             due: None,
@@ -106,31 +122,16 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Jobs of unfinished runs: settled ones not known to be over, and those just made (R33). A teardown is none.
-    fn unfinished(&self) -> impl Iterator<Item = &str> {
+    /// Jobs of unfinished runs: settled ones not known to be over, and all others that are seen (R33). A teardown is none.
+    fn unfinished(&self) -> BTreeSet<&str> {
         let settled = self.state.active_jobs.iter().filter(|job| !job.finished).map(|job| job.name.as_str());
-        let claimed = self.obs.jobs.iter().filter(|job| job.finished.is_none() && job.kind != RunKind::Teardown);
-        let claimed = claimed.map(|job| job.name.as_str()).filter(|name| self.state.claims.contains_key(*name));
-        settled.chain(claimed)
+        let seen = self.jobs.iter().filter(|job| job.finished.is_none() && job.kind != RunKind::Teardown);
+        settled.chain(seen.map(|job| job.name.as_str())).collect()
     }
 
-    /// A claim other than `job` that is open, or may have led to a Job, and comes before it. Claims are judged in this
-    /// order, so of two that meet only the later one sees the other.
-    fn open_claim_before(&self, job: &str, opens_at: Timestamp) -> bool {
-        self.state
-            .claims
-            .iter()
-            .any(|(name, claim)| claim.opens_at() <= self.now && (claim.opens_at(), name.as_str()) < (opens_at, job))
-    }
-
-    /// Something of this Run runs, or is about to, as seen by the claim `job`.
-    fn is_busy_for(&self, job: &str, opens_at: Timestamp) -> bool {
-        self.unfinished().any(|name| name != job) || self.open_claim_before(job, opens_at)
-    }
-
-    /// Something of this Run runs, or is about to.
-    fn is_busy(&self) -> bool {
-        self.unfinished().next().is_some() || self.open_claim_before("", Timestamp::MAX)
+    /// A run other than `job` is unfinished.
+    fn is_busy_beside(&self, job: &str) -> bool {
+        self.unfinished().into_iter().any(|name| name != job)
     }
 
     fn claim(&mut self, job: String, claim: Claim) {
@@ -147,17 +148,14 @@ impl<'a> Look<'a> {
         jobs::forget(&mut self);
         let report = status::report(&self);
         status::tell(&mut self, &report);
-        let mut effects = Vec::new();
-        if start::needs_config(&self) {
+        let mut effects = std::mem::take(&mut self.first);
+        if start::needs_config(&mut self) {
             effects.push(Effect::EnsureConfig);
         }
         if self.state != self.obs.state || report != self.obs.report {
             effects.push(Effect::Record(Box::new(Record { state: self.state, report, news: self.news })));
         }
         effects.append(&mut self.then);
-        if self.obs.run.deleting && self.obs.run.finalizer {
-            effects.push(Effect::ReleaseFinalizer);
-        }
         Decision { effects, wake: self.wake }
     }
 }

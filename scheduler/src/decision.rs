@@ -34,6 +34,8 @@ pub enum Effect {
     /// Go on only if the API server itself holds the Run at the version that was observed. For the rare decisions that
     /// a stale cache would turn into harm.
     ConfirmRun,
+    /// Set the finalizer, by compare-and-swap (R30).
+    AddFinalizer,
     /// Take the finalizer off, by compare-and-swap.
     ReleaseFinalizer,
 }
@@ -84,6 +86,8 @@ pub enum DeletionReason {
     Replaced,
     /// Unfinished, of this Run, and made by nobody we know (R33).
     Stray,
+    /// The Run is being deleted, and has waited long enough (R30).
+    Stopped,
 }
 
 /// Something worth an event, a metric or a log line, told once: after the write that records it.
@@ -100,7 +104,7 @@ pub enum News {
         /// When the API server stored the Job.
         created_at: Timestamp,
     },
-    /// A run ended.
+    /// A run ended, or an attempt at a teardown.
     Finished(RunResult),
     /// Ticks were not run (R16).
     Skipped(Skipped),
@@ -111,6 +115,15 @@ pub enum News {
         /// Its message.
         message: String,
     },
+    /// The Run goes without a teardown although one was wanted (R30).
+    TeardownSkipped {
+        /// Why, as one stable word in CamelCase.
+        reason: &'static str,
+        /// Why, in words.
+        why: String,
+    },
+    /// The teardown of a Run that has had runs found nothing to remove: something may remain (R30).
+    NothingTornDown,
     /// A trigger waits for the active run (R27).
     TriggerQueued,
     /// The trigger annotation has a value other than `true` (R27).

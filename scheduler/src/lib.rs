@@ -18,6 +18,7 @@ pub mod policy;
 pub mod report;
 pub mod schedule;
 pub mod state;
+pub mod sweep;
 pub mod wake;
 
 pub use decide::decide;

@@ -28,6 +28,12 @@ pub fn trigger(run: &str, number: i64) -> String {
     bounded(run, &format!("trigger-{number}"))
 }
 
+/// Name of a teardown Job: Runs of one name that come after each other have Jobs of their own.
+#[must_use]
+pub fn teardown(run: &str, uid: &str, number: i64) -> String {
+    bounded(run, &format!("teardown-{:08x}-{number}", fnv1a(uid)))
+}
+
 /// `<run>-<suffix>`; where that is too long the run part is cut and a hash of the whole name takes the place of the
 /// rest, so that two long names that begin alike stay apart.
 fn bounded(run: &str, suffix: &str) -> String {
@@ -59,6 +65,7 @@ mod tests {
         assert_eq!(scheduled("orders", off), "orders-1735689605s");
         assert_eq!(one_shot("orders", 3), "orders-gen3");
         assert_eq!(trigger("orders", 12), "orders-trigger-12");
+        assert_eq!(teardown("orders", "uid-1", 2), "orders-teardown-50c45a43-2");
     }
 
     // R9

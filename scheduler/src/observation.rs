@@ -35,12 +35,16 @@ pub struct Observation {
 pub struct RunMeta {
     /// `metadata.name`, also the pipeline's name.
     pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// Namespaces of other living Runs of this name: they share its pipeline in Marmot (R11).
+    pub namesakes: Vec<String>,
     /// `metadata.generation`.
     pub generation: i64,
     /// `metadata.creationTimestamp`.
     pub created_at: Timestamp,
-    /// `metadata.deletionTimestamp`: the Run is going.
-    pub deleting: bool,
+    /// `metadata.deletionTimestamp`: the Run is going since then.
+    pub deleting_since: Option<Timestamp>,
     /// Value of the trigger annotation (R27).
     pub trigger: Option<String>,
     /// Number of the last trigger whose annotation was taken off, as recorded beside it.
@@ -64,12 +68,16 @@ pub struct Spec {
     pub successful_history: usize,
     /// `failedJobsHistoryLimit`.
     pub failed_history: usize,
+    /// `teardownOnDelete`.
+    pub teardown: bool,
     /// Versioned hash of what shapes the pipeline and its pod (R26).
     pub pipeline_hash: String,
     /// SHA-256 of the pipeline the ConfigMap must hold.
     pub config_hash: String,
     /// Why no run can start at all, whatever the schedule says (R11, R41).
     pub problem: Option<Problem>,
+    /// Why no teardown can start: it needs less than a run.
+    pub teardown_problem: Option<Problem>,
 }
 
 /// `spec.schedule` with its zone.
@@ -158,6 +166,16 @@ pub enum RefusalCause {
     NameBusy,
     /// The name is taken by a foreign object (R10).
     NameConflict,
+    /// The namespace is being deleted: nothing can be made in it any more (R30).
+    NamespaceTerminating,
+}
+
+impl RunMeta {
+    /// The Run is going.
+    #[must_use]
+    pub const fn is_deleting(&self) -> bool {
+        self.deleting_since.is_some()
+    }
 }
 
 impl Observation {

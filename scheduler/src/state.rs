@@ -15,6 +15,8 @@ pub const LEDGER_LEN: usize = 10;
 pub struct State {
     /// High-water mark, `lastScheduleTime`: every tick at or before it has been dealt with (R12).
     pub mark: Option<Timestamp>,
+    /// Since when the mark, or the moment of the last change, was seen to lie far in the future (R12).
+    pub skewed_since: Option<Timestamp>,
     /// The schedule the ticks are computed from, and since when (R13).
     pub in_force: Option<InForce>,
     /// Permissions to create a Job, by its name (R32).
@@ -23,6 +25,8 @@ pub struct State {
     pub active_jobs: Vec<ActiveJob>,
     /// The newest spec a one-shot run was started for (R26).
     pub one_shot: Option<OneShot>,
+    /// How far the teardown of a Run that is being deleted is (R30).
+    pub teardown: Option<Teardown>,
     /// Running count of triggers; names the next trigger Job (R9).
     pub trigger_count: i64,
     /// Ticks not run, newest last, at most [`LEDGER_LEN`] entries (R16).
@@ -75,6 +79,19 @@ pub struct OneShot {
     pub hash: String,
     /// Generation that named the Job.
     pub generation: i64,
+}
+
+/// The teardown of a Run that is being deleted (R30).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Teardown {
+    /// Attempts so far; names the next Job.
+    pub attempts: i64,
+    /// When the next attempt is due, after one that failed.
+    pub retry_at: Option<Timestamp>,
+    /// Why the last attempt failed.
+    pub message: Option<String>,
+    /// No further attempt is needed.
+    pub over: bool,
 }
 
 /// What made a run start.
@@ -196,21 +213,25 @@ impl SkipReason {
 
 impl State {
     /// Notes ticks that were not run and moves the mark over them (R12, R16). Entries of one reason merge while no
-    /// other tick lies between them, that is, while the mark still stands at the end of the newest entry.
+    /// other tick lies between them, that is, while the mark still stands at the end of the newest entry. A tick given
+    /// up late, after later ones were dealt with, has its own entry in order of time.
     pub fn skip(&mut self, skipped: &Skipped) {
         if skipped.count == 0 {
             return;
         }
-        let adjacent = |last: &Skipped| last.reason == skipped.reason && self.mark == Some(last.to);
-        match self.ledger.last().is_some_and(adjacent).then(|| self.ledger.last_mut()).flatten() {
-            Some(last) => {
-                last.count += skipped.count;
+        let mark = self.mark;
+        match self.ledger.last_mut() {
+            Some(last) if last.reason == skipped.reason && mark == Some(last.to) && last.to < skipped.from => {
+                last.count = last.count.saturating_add(skipped.count);
                 last.to = skipped.to;
             }
-            None => self.ledger.push(skipped.clone()),
+            _ => {
+                let place = self.ledger.partition_point(|entry| entry.from <= skipped.from);
+                self.ledger.insert(place, skipped.clone());
+            }
         }
         let surplus = self.ledger.len().saturating_sub(LEDGER_LEN);
         self.ledger.drain(..surplus);
-        self.mark = self.mark.max(Some(skipped.to));
+        self.mark = mark.max(Some(skipped.to));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crds::Run;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use scheduler::claim::CREATE_TIMEOUT;
@@ -46,12 +48,12 @@ impl Executor {
             Err(ExecuteError::Conflict) => self.already_exists(plan, order).await,
             Err(ExecuteError::Gone { .. }) => {
                 plan.memory.in_doubt.remove(&order.name);
-                self.refused(plan, order, RefusalCause::Rejected, "the namespace is gone");
+                self.refused(plan, order, RefusalCause::NamespaceTerminating, "the namespace is gone");
                 Ok(())
             }
             Err(ExecuteError::Api { source, .. }) if is_refusal(&source) => {
                 plan.memory.in_doubt.remove(&order.name);
-                self.refused(plan, order, RefusalCause::Rejected, &source.to_string());
+                self.refused(plan, order, cause_of_refusal(&source), &source.to_string());
                 Ok(())
             }
             Err(error @ ExecuteError::NotLeading) => {
@@ -79,9 +81,8 @@ impl Executor {
             self.index.apply_job(found);
             return Ok(());
         }
-        let cause = cause_of_conflict(&found.metadata);
-        let message = format!("a Job {} exists that does not belong to this Run: delete or rename it", order.name);
-        self.refused(plan, order, cause, &message);
+        let cause = cause_of_conflict(&found.metadata, &plan.run);
+        self.refused(plan, order, cause, message_of_conflict(cause));
         Ok(())
     }
 
@@ -93,7 +94,27 @@ impl Executor {
     }
 }
 
-/// An object that is going is waited for, any other is a conflict (R10).
-pub(super) fn cause_of_conflict(metadata: &ObjectMeta) -> RefusalCause {
-    if metadata.deletion_timestamp.is_some() { RefusalCause::NameBusy } else { RefusalCause::NameConflict }
+/// A namespace that is going says so in the details of its refusal.
+fn cause_of_refusal(error: &kube::Error) -> RefusalCause {
+    let causes = if let kube::Error::Api(status) = error { status.details.as_ref() } else { None };
+    let causes = causes.map(|details| details.causes.as_slice()).unwrap_or_default();
+    let is_going = causes.iter().any(|cause| cause.reason == "NamespaceTerminating");
+    if is_going { RefusalCause::NamespaceTerminating } else { RefusalCause::Rejected }
+}
+
+/// An object that is going is waited for, and so is one of an earlier Run of this name, which the garbage collector will
+/// find; any other is a conflict (R10).
+pub(super) fn cause_of_conflict(metadata: &ObjectMeta, run: &Run) -> RefusalCause {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    let earlier = |owner: &OwnerReference| owner.kind == crds::KIND && owner.name == name(run);
+    let is_going = metadata.deletion_timestamp.is_some() || owners.iter().any(earlier);
+    if is_going { RefusalCause::NameBusy } else { RefusalCause::NameConflict }
+}
+
+/// What to do about it.
+pub(super) const fn message_of_conflict(cause: RefusalCause) -> &'static str {
+    match cause {
+        RefusalCause::NameBusy => "an earlier object of this name is being deleted: waiting until it is gone",
+        _ => "an object of this name exists that does not belong to this Run: delete or rename it",
+    }
 }

@@ -15,6 +15,9 @@ const AWS_TOKEN_DIR: &str = "/var/run/secrets/eks.amazonaws.com/serviceaccount";
 /// The only writable place: HOME and TMPDIR, without which plugins cannot start on a read-only root.
 const SCRATCH: &str = "/tmp";
 
+/// `$0` is the pipeline's name.
+const DESTROY: &str = r#"printf 'name: "%s"\nruns: []\n' "$0" > "$TMPDIR/pipeline.yaml" && echo y | marmot ingest -c "$TMPDIR/pipeline.yaml" --destroy --host "$MARMOT_HOST""#;
+
 /// The pod of every run of this Run.
 pub(super) fn spec(run: &Run, defaults: &Defaults) -> PodSpec {
     let spec = &run.spec;
@@ -64,6 +67,23 @@ pub(super) fn spec(run: &Run, defaults: &Defaults) -> PodSpec {
         volumes: Some(volumes),
         ..PodSpec::default()
     }
+}
+
+/// The pod of a teardown: `marmot ingest --destroy` with its question answered. It needs the pipeline's name only, so it
+/// does not depend on the ConfigMap, which a foreground deletion takes away first (R30).
+pub(super) fn teardown(run: &Run, defaults: &Defaults) -> PodSpec {
+    let mut pod = spec(run, defaults);
+    let name = run.metadata.name.clone().unwrap_or_default();
+    if let Some(volumes) = &mut pod.volumes {
+        volumes.retain(|volume| volume.name != "marmot-config");
+    }
+    for container in &mut pod.containers {
+        if let Some(mounts) = &mut container.volume_mounts {
+            mounts.retain(|mount| mount.name != "marmot-config");
+        }
+        container.command = Some(["sh", "-c", DESTROY, &name].map(str::to_owned).to_vec());
+    }
+    pod
 }
 
 /// What a user sets stands; the rest is what Pod Security `restricted` asks for.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::cluster::{self, Cluster};
 
 /// Longest wait for anything that is expected to happen.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A namespace of its own with the CRD installed, and operators that watch only it.
 pub struct World {
@@ -41,11 +41,14 @@ impl World {
 
     /// Starts an operator for this namespace alone.
     pub fn operator(&self, more: &[&str]) -> Operator {
+        let lease = ["--leader-election-namespace", &self.namespace];
+        let lease: &[&str] = if more.contains(&lease[0]) { &[] } else { &lease };
         let child = Command::new(env!("CARGO_BIN_EXE_marmot-operator"))
             .arg("operator")
             .arg("--kubeconfig")
             .arg(&self.cluster.kubeconfig)
-            .args(["--namespace", &self.namespace, "--leader-election-namespace", &self.namespace])
+            .args(["--namespace", &self.namespace])
+            .args(lease)
             .args(["--metrics-bind-address", "0", "--health-probe-bind-address", "0"])
             .args(["--image", "example.org/marmot:test", "--marmot-url", "http://marmot.test:8080"])
             .args(more)
@@ -106,6 +109,11 @@ impl World {
         wait_for(self.jobs(), name, what, |job: Option<&Job>| job.is_some_and(&is)).await.expect("it was there")
     }
 
+    /// Waits until there is no Run of that name.
+    pub async fn run_gone(&self, name: &str) {
+        wait_for(self.runs(), name, "gone", |run: Option<&Run>| run.is_none()).await;
+    }
+
     /// Waits until there is no Job of that name.
     pub async fn job_gone(&self, name: &str) {
         wait_for(self.jobs(), name, "gone", |job: Option<&Job>| job.is_none()).await;
@@ -148,6 +156,12 @@ impl Drop for Operator {
 /// The status of a Run, empty if it has none yet.
 pub fn status(run: &Run) -> crds::RunStatus {
     run.status.clone().unwrap_or_default()
+}
+
+/// The condition `Ready` has this reason.
+pub fn is_ready_for(run: &Run, reason: &str) -> bool {
+    let conditions = status(run).conditions;
+    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.reason == reason)
 }
 
 /// A Job has the condition `Complete` or `Failed`.

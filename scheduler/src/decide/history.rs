@@ -13,14 +13,15 @@ const TRIGGER_KEPT: SignedDuration = SignedDuration::from_secs(60);
 /// Deletes finished Jobs beyond the history limits, and trigger Jobs whose time is over.
 pub(super) fn prune(look: &mut Look<'_>) {
     let obs = look.obs;
-    let mut finished: Vec<(&ObservedJob, &Finished)> = obs
+    let mut finished: Vec<(&ObservedJob, &Finished)> = look
         .jobs
         .iter()
+        .copied()
         .filter(|job| job.deleting_since.is_none() && !look.state.claims.contains_key(&job.name))
         .filter_map(|job| Some((job, job.finished.as_ref()?)))
         .collect();
     finished.sort_by(|(a, a_end), (b, b_end)| (b_end.at, &b.name).cmp(&(a_end.at, &a.name)));
-    let (mut succeeded, mut failed) = (obs.spec.successful_history, obs.spec.failed_history);
+    let (mut succeeded, mut failed, mut teardowns) = (obs.spec.successful_history, obs.spec.failed_history, 1_usize);
     for (job, end) in finished {
         match job.kind {
             RunKind::Trigger => {
@@ -34,7 +35,11 @@ pub(super) fn prune(look: &mut Look<'_>) {
                     None => delete(look, job),
                 }
             }
-            RunKind::Teardown => {}
+            // The newest attempt stays for its log.
+            RunKind::Teardown => match teardowns.checked_sub(1) {
+                Some(less) => teardowns = less,
+                None => delete(look, job),
+            },
         }
     }
 }

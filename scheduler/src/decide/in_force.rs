@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Look;
 use crate::schedule::{Schedule, Zone};
-use crate::state::{InForce, RunKind, SkipReason, Skipped};
+use crate::state::{InForce, SkipReason, Skipped};
 
 /// Notices that the schedule, its zone or `suspend` changed: from now on only ticks after this moment count. Claims for
 /// ticks to come are void; those already due go on and are judged as any other.
@@ -14,14 +14,18 @@ pub(super) fn notice_changes(look: &mut Look<'_>) {
         look.state.in_force = Some(wanted);
         return;
     };
-    let same = old.expression == wanted.expression && old.zone == wanted.zone && old.suspend == wanted.suspend;
-    if same {
+    let same_schedule = old.expression == wanted.expression && old.zone == wanted.zone;
+    if same_schedule && old.suspend == wanted.suspend {
         return;
     }
     account_for_the_past(look, &old);
-    let now = look.now;
-    look.state.claims.retain(|_, claim| claim.kind != RunKind::Scheduled || claim.tick.is_none_or(|tick| tick <= now));
-    look.state.in_force = Some(wanted);
+    if old.expression.is_some() != wanted.expression.is_some() {
+        // Without its schedule the Run is one-shot from here on, whatever it ran before (R26).
+        look.state.one_shot = None;
+    }
+    // What passes during a suspension is counted at its end, so its beginning moves no floor.
+    let since = if same_schedule && wanted.suspend { old.since } else { wanted.since };
+    look.state.in_force = Some(InForce { since, ..wanted });
 }
 
 /// The schedule of the spec, in force since now. A Run that was never looked at and never edited has had it from the
@@ -45,27 +49,49 @@ fn account_for_the_past(look: &mut Look<'_>, old: &InForce) {
     let old_schedule = old.expression.as_deref().and_then(|expression| parse(expression, &old.zone));
     let new_schedule = look.obs.spec.schedule.as_ref().and_then(|spec| spec.parsed.as_ref().ok());
     let candidates = [old_schedule.as_ref(), new_schedule.filter(|_| look.obs.process.first_look)];
-    let (floor, until) = (look.floor(), before_due_claims(look));
-    let skipped = candidates.into_iter().flatten().find_map(|schedule| passed(schedule, floor, until, reason));
+    let floor = look.floor();
+    let skipped = candidates.into_iter().flatten().find_map(|schedule| {
+        // The latest tick may still run, if it was claimed: it was due before the change was seen.
+        let latest = schedule.latest_between(floor, look.now).filter(|latest| is_claimed(look, *latest));
+        passed(look, schedule, floor, latest.map_or(look.now, just_before), reason)
+    });
     if let Some(skipped) = skipped {
         look.skip(skipped);
     }
 }
 
-/// Ticks of due claims are not missed: they end the range.
-fn before_due_claims(look: &Look<'_>) -> Timestamp {
-    let due = look.state.claims.values().filter_map(|claim| claim.tick).filter(|tick| *tick <= look.now).min();
-    due.and_then(|tick| tick.checked_sub(SignedDuration::from_secs(1)).ok()).unwrap_or(look.now)
-}
-
-/// All ticks in (floor, until] as one ledger entry.
-pub(super) fn passed(schedule: &Schedule, floor: Timestamp, until: Timestamp, reason: SkipReason) -> Option<Skipped> {
+/// All ticks in (floor, until] as one ledger entry. Claimed ones are not among them: they are judged one by one.
+pub(super) fn passed(
+    look: &Look<'_>,
+    schedule: &Schedule,
+    floor: Timestamp,
+    until: Timestamp,
+    reason: SkipReason,
+) -> Option<Skipped> {
     if until <= floor {
         return None;
     }
-    let to = schedule.latest_between(floor, until)?;
-    let from = schedule.next_in(floor, floor)?;
-    Some(Skipped { reason, count: schedule.count_between(floor, until), from, to })
+    let in_range =
+        |tick: &Timestamp| floor < *tick && *tick <= until && schedule.latest_between(floor, *tick) == Some(*tick);
+    let claimed = look.state.claims.values().filter_map(|claim| claim.tick).filter(in_range).count() as u64;
+    let count = schedule.count_between(floor, until).checked_sub(claimed).filter(|count| *count > 0)?;
+    let mut to = schedule.latest_between(floor, until)?;
+    while is_claimed(look, to) {
+        to = schedule.latest_between(floor, just_before(to))?;
+    }
+    let mut from = schedule.next_in(floor, floor)?;
+    while is_claimed(look, from) {
+        from = schedule.next_in(floor, from)?;
+    }
+    Some(Skipped { reason, count, from, to })
+}
+
+pub(super) fn just_before(tick: Timestamp) -> Timestamp {
+    tick.checked_sub(SignedDuration::from_secs(1)).unwrap_or(tick)
+}
+
+fn is_claimed(look: &Look<'_>, tick: Timestamp) -> bool {
+    look.state.claims.values().any(|claim| claim.tick == Some(tick))
 }
 
 fn parse(expression: &str, zone: &str) -> Option<Schedule> {

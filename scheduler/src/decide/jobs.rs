@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Look;
+use super::{Look, teardown};
 use crate::claim::PRUNE_FLOOR;
 use crate::decision::{Deletion, DeletionReason, Effect, News};
 use crate::observation::ObservedJob;
@@ -13,11 +13,12 @@ const STRAY_AGE: jiff::SignedDuration = jiff::SignedDuration::from_secs(20);
 
 /// Settles every claim whose Job exists: the mark moves over its tick, the Job becomes active (R32).
 pub(super) fn settle(look: &mut Look<'_>) {
-    let obs = look.obs;
-    for job in &obs.jobs {
+    for job in look.jobs.clone() {
         let Some(claim) = look.state.claims.remove(&job.name) else { continue };
         look.state.mark = look.state.mark.max(claim.tick);
-        look.state.last_run = look.state.last_run.max(Some(job.created_at));
+        if claim.kind != RunKind::Teardown {
+            look.state.last_run = look.state.last_run.max(Some(job.created_at));
+        }
         look.state.active_jobs.retain(|active| active.name != job.name);
         look.state.active_jobs.push(ActiveJob {
             name: job.name.clone(),
@@ -38,15 +39,14 @@ pub(super) fn settle(look: &mut Look<'_>) {
 /// Records the outcome of every settled run that has ended. A Job the cache does not show has ended too, but only once
 /// the API server itself says that it is gone (R33).
 pub(super) fn finish(look: &mut Look<'_>) {
-    let obs = look.obs;
     let mut ended = Vec::new();
     for active in &look.state.active_jobs {
         if active.finished {
             continue;
         }
-        match obs.jobs.iter().find(|job| job.uid == active.uid) {
+        match look.jobs.iter().find(|job| job.uid == active.uid) {
             Some(job) => ended.extend(result_of(job, active.kind)),
-            None if obs.process.absent.contains(&active.name) => ended.push(RunResult {
+            None if look.obs.process.absent.contains(&active.name) => ended.push(RunResult {
                 job: active.name.clone(),
                 kind: active.kind,
                 started_at: None,
@@ -79,18 +79,25 @@ fn result_of(job: &ObservedJob, kind: RunKind) -> Option<RunResult> {
 }
 
 fn record(look: &mut Look<'_>, result: RunResult) {
-    let state = &mut look.state;
-    for active in state.active_jobs.iter_mut().filter(|active| active.name == result.job) {
+    for active in look.state.active_jobs.iter_mut().filter(|active| active.name == result.job) {
         active.finished = true;
     }
-    if result.kind != RunKind::Teardown {
-        if result.outcome == Outcome::Succeeded {
-            state.last_success = state.last_success.max(Some(result.finished_at));
-            state.consecutive_failures = 0;
-        } else {
-            state.last_failure = state.last_failure.max(Some(result.finished_at));
-            state.consecutive_failures = state.consecutive_failures.saturating_add(1);
-        }
+    if result.kind == RunKind::Teardown {
+        teardown::record(look, &result);
+        look.news.push(News::Finished(result));
+        return;
+    }
+    let state = &mut look.state;
+    // An end that is seen late says nothing about how things are now.
+    let newest = state.last_result.as_ref().is_none_or(|last| last.finished_at <= result.finished_at);
+    if result.outcome == Outcome::Succeeded {
+        state.last_success = state.last_success.max(Some(result.finished_at));
+    } else {
+        state.last_failure = state.last_failure.max(Some(result.finished_at));
+    }
+    if newest {
+        let failures = state.consecutive_failures.saturating_add(1);
+        state.consecutive_failures = if result.outcome == Outcome::Succeeded { 0 } else { failures };
         state.last_result = Some(result.clone());
     }
     look.news.push(News::Finished(result));
@@ -98,8 +105,7 @@ fn record(look: &mut Look<'_>, result: RunResult) {
 
 /// An unfinished Job of this Run that is neither claimed nor settled was made by a create that came too late (R34).
 fn delete_strays(look: &mut Look<'_>) {
-    let obs = look.obs;
-    for job in &obs.jobs {
+    for job in look.jobs.clone() {
         let known = look.state.active_jobs.iter().any(|active| active.uid == job.uid);
         if known || job.finished.is_some() || job.deleting_since.is_some() {
             continue;

@@ -16,7 +16,7 @@ pub(super) fn plan(look: &mut Look<'_>) {
     if look.state.one_shot.as_ref().is_some_and(|done| done.hash == obs.spec.pipeline_hash) {
         return;
     }
-    if obs.spec.problem.is_some() || (obs.spec.policy == ConcurrencyPolicy::Forbid && look.is_busy()) {
+    if obs.spec.problem.is_some() || (obs.spec.policy == ConcurrencyPolicy::Forbid && look.is_busy_beside("")) {
         return;
     }
     let generation = obs.run.generation;

@@ -1,11 +1,10 @@
 //! Ticks: which one is due, which one is next (R12–R17).
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{Look, in_force};
 use crate::claim::Claim;
 use crate::names;
-use crate::policy::ConcurrencyPolicy;
 use crate::schedule::Schedule;
 use crate::state::{RunKind, SkipReason, Skipped};
 
@@ -27,24 +26,34 @@ pub(super) fn plan(look: &mut Look<'_>) {
     }
 }
 
-/// Of all ticks that are due only the newest may still run; the older ones are one ledger entry (R15).
+/// Of all ticks that are due only the newest may still run; the older ones are one ledger entry (R15). Whether it runs is
+/// judged with all other claims.
 fn catch_up(look: &mut Look<'_>, schedule: &Schedule, floor: Timestamp, tick: Timestamp) {
+    let older = in_force::passed(look, schedule, floor, in_force::just_before(tick), SkipReason::Missed);
+    if let Some(missed) = older {
+        look.skip(missed);
+    }
     let job = names::scheduled(&look.obs.run.name, tick);
     if look.state.claims.contains_key(&job) {
         return;
     }
-    let before = tick.checked_sub(SignedDuration::from_secs(1)).unwrap_or(tick);
-    if let Some(mut missed) = in_force::passed(schedule, floor, before, SkipReason::Missed) {
-        let claimed = look.state.claims.values().filter_map(|claim| claim.tick).filter(|tick| *tick <= before).count();
-        missed.count = missed.count.saturating_sub(claimed as u64);
-        look.skip(missed);
-    }
     match reason_not_to_run(look, tick) {
         Some(reason) => look.skip(Skipped { reason, count: 1, from: tick, to: tick }),
-        None if look.obs.spec.policy == ConcurrencyPolicy::Forbid && look.is_busy() => {
-            look.skip(Skipped { reason: SkipReason::ConcurrencyForbidden, count: 1, from: tick, to: tick });
-        }
         None => claim(look, job, tick),
+    }
+}
+
+/// The claim is for a tick that came after the newest change of the schedule, and which the schedule no longer has.
+pub(super) fn is_void(look: &Look<'_>, tick: Timestamp) -> bool {
+    let since = look.state.in_force.as_ref().map(|in_force| in_force.since);
+    if since.is_some_and(|since| tick <= since) {
+        return false;
+    }
+    let spec = &look.obs.spec;
+    match spec.schedule.as_ref().map(|schedule| schedule.parsed.as_ref()) {
+        _ if spec.suspend && tick > look.now => true,
+        Some(Ok(schedule)) => schedule.latest_between(look.floor(), tick) != Some(tick),
+        _ => true,
     }
 }
 

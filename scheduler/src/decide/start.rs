@@ -15,39 +15,88 @@ const REPLACE_PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
 /// What becomes of a claim now.
 enum Verdict {
-    /// Its time has not come, or what it waits for will wake us.
-    Wait(Option<Timestamp>),
+    /// Not now: something else will wake us.
+    Wait,
+    /// Its time has not come.
+    WaitUntil(Timestamp),
     /// It will not create; for a tick, with the reason for the ledger.
     GiveUp(Option<SkipReason>),
-    /// The policy stands in the way until the unfinished runs are gone.
-    Replace,
-    /// The annotation goes first (R27).
-    TakeTrigger(i64),
-    /// It may create.
-    Start,
+    /// It may create as far as the Run is concerned: the policy decides.
+    Ask,
 }
 
-/// Judges the claims in the order they open.
+/// What `concurrencyPolicy` says about a run that may start otherwise (R17, R18).
+enum Room {
+    /// Nothing is in its way.
+    Free,
+    /// Another claim goes first: it may have a Job already, or makes one now.
+    Behind,
+    /// A run is unfinished, and may go on.
+    Taken,
+    /// Unfinished runs were asked to go.
+    Clearing,
+}
+
+/// Judges the claims. Those that may have a Job already come first, then those that open first: of two that meet, the
+/// later one sees what becomes of the earlier one.
 pub(super) fn judge(look: &mut Look<'_>) {
     let mut claims: Vec<(String, Claim)> = look.state.claims.clone().into_iter().collect();
-    claims.sort_by(|(a_job, a), (b_job, b)| (a.opens_at(), a_job).cmp(&(b.opens_at(), b_job)));
+    let order = |job: &str, claim: &Claim| (!may_have_job(look, job, claim), claim.opens_at());
+    claims.sort_by(|(a_job, a), (b_job, b)| (order(a_job, a), a_job).cmp(&(order(b_job, b), b_job)));
+    let mut behind = false;
     for (job, claim) in claims {
-        match verdict(look, &job, &claim) {
-            Verdict::Wait(Some(at)) => look.wake_at(at),
-            Verdict::Wait(None) => {}
-            Verdict::GiveUp(reason) => give_up(look, &job, &claim, reason),
-            Verdict::Replace => replace(look, &job, &claim),
-            Verdict::TakeTrigger(number) => look.then.push(Effect::TakeTrigger(number)),
-            Verdict::Start => start(look, &job, &claim),
-        }
+        let goes_on = match verdict(look, &job, &claim) {
+            Verdict::Wait => false,
+            Verdict::WaitUntil(at) => {
+                look.wake_at(at);
+                false
+            }
+            Verdict::GiveUp(reason) => !give_up(look, &job, &claim, reason),
+            Verdict::Ask => proceed(look, &job, &claim, behind),
+        };
+        behind |= goes_on || (look.state.claims.contains_key(&job) && may_have_job(look, &job, &claim));
     }
 }
 
-/// The ConfigMap of the generation to run is not there yet (R8).
-pub(super) fn needs_config(look: &Look<'_>) -> bool {
+/// A create may have been sent under this claim.
+fn may_have_job(look: &Look<'_>, job: &str, claim: &Claim) -> bool {
+    let process = &look.obs.process;
+    process.in_doubt.contains_key(job) || (claim.opens_at() <= look.now && !claim.is_unsent(job, process))
+}
+
+/// Starts the run, or does what its kind does where the policy leaves no room. Whether a Job may come of it now.
+fn proceed(look: &mut Look<'_>, job: &str, claim: &Claim, behind: bool) -> bool {
+    if claim.kind == RunKind::Teardown {
+        return start(look, job, claim);
+    }
+    match (room(look, job, behind), claim.kind) {
+        (Room::Free, RunKind::Trigger) if !trigger::is_taken(look, claim) => {
+            look.then.extend(claim.number.map(Effect::TakeTrigger));
+            true
+        }
+        (Room::Free, _) => start(look, job, claim),
+        (Room::Taken, RunKind::Scheduled) => !give_up(look, job, claim, Some(SkipReason::ConcurrencyForbidden)),
+        (Room::Taken | Room::Behind, RunKind::Trigger) => {
+            look.trigger_queued |= !trigger::is_taken(look, claim);
+            false
+        }
+        (Room::Taken | Room::Behind, _) => false,
+        (Room::Clearing, _) => true,
+    }
+}
+
+/// The ConfigMap of the generation to run is not there yet (R8), and it is time to make it.
+pub(super) fn needs_config(look: &mut Look<'_>) -> bool {
     let obs = look.obs;
-    let waiting = obs.process.refused.get(names::CONFIG).is_some_and(|refusal| look.now < refusal.retry_at);
-    !obs.run.deleting && obs.spec.problem.is_none() && !has_config(look) && !waiting
+    if obs.run.is_deleting() || obs.spec.problem.is_some() || has_config(look) {
+        return false;
+    }
+    let retry_at = obs.process.refused.get(names::CONFIG).map(|refusal| refusal.retry_at);
+    if let Some(at) = retry_at.filter(|at| look.now < *at) {
+        look.wake_at(at);
+        return false;
+    }
+    true
 }
 
 fn has_config(look: &Look<'_>) -> bool {
@@ -55,21 +104,21 @@ fn has_config(look: &Look<'_>) -> bool {
 }
 
 fn verdict(look: &Look<'_>, job: &str, claim: &Claim) -> Verdict {
-    if look.obs.run.deleting {
-        return Verdict::GiveUp(None);
+    if look.obs.run.is_deleting() {
+        return match claim.kind {
+            RunKind::Teardown if !look.obs.spec.teardown => Verdict::GiveUp(None),
+            RunKind::Teardown if look.obs.spec.teardown_problem.is_some() => Verdict::Wait,
+            RunKind::Teardown => Verdict::Ask,
+            _ => Verdict::GiveUp(None),
+        };
     }
+    let is_wanted = look.obs.run.trigger.as_deref() == Some(trigger::VALUE);
     match claim.kind {
         RunKind::Scheduled => tick_verdict(look, job, claim),
         RunKind::OneShot if look.obs.spec.schedule.is_some() || !is_newest_one_shot(look, job) => Verdict::GiveUp(None),
-        RunKind::Trigger if !trigger::is_taken(look, claim) && look.obs.run.trigger.is_none() => Verdict::GiveUp(None),
-        RunKind::OneShot | RunKind::Trigger if look.obs.spec.problem.is_some() => Verdict::Wait(None),
-        RunKind::OneShot | RunKind::Trigger => match policy_verdict(look, job, claim) {
-            Verdict::Start if claim.kind == RunKind::Trigger && !trigger::is_taken(look, claim) => {
-                claim.number.map_or(Verdict::GiveUp(None), Verdict::TakeTrigger)
-            }
-            Verdict::GiveUp(_) => Verdict::Wait(None),
-            other => other,
-        },
+        RunKind::Trigger if !trigger::is_taken(look, claim) && !is_wanted => Verdict::GiveUp(None),
+        RunKind::OneShot | RunKind::Trigger if look.obs.spec.problem.is_some() => Verdict::Wait,
+        RunKind::OneShot | RunKind::Trigger => Verdict::Ask,
         RunKind::Teardown => Verdict::GiveUp(None),
     }
 }
@@ -80,19 +129,14 @@ fn is_newest_one_shot(look: &Look<'_>, job: &str) -> bool {
 
 fn tick_verdict(look: &Look<'_>, job: &str, claim: &Claim) -> Verdict {
     let Some(tick) = claim.tick else { return Verdict::GiveUp(None) };
-    if tick > look.now {
-        return Verdict::Wait(Some(tick));
+    if look.state.mark.max(look.due) > Some(tick) {
+        return Verdict::GiveUp(Some(reason_overtaken(look, job)));
     }
-    let refused = look.obs.process.refused.get(job).map(|refusal| refusal.cause);
-    if look.due.is_some_and(|due| due > tick) {
-        return Verdict::GiveUp(Some(match refused {
-            Some(RefusalCause::Rejected) => SkipReason::Rejected,
-            Some(RefusalCause::NameBusy | RefusalCause::NameConflict) => SkipReason::NameConflict,
-            None if look.obs.spec.policy == ConcurrencyPolicy::Replace && look.is_busy_for(job, claim.opens_at()) => {
-                SkipReason::Superseded
-            }
-            None => SkipReason::Missed,
-        }));
+    if scheduled::is_void(look, tick) {
+        return Verdict::GiveUp(None);
+    }
+    if tick > look.now {
+        return Verdict::WaitUntil(tick);
     }
     if look.obs.spec.suspend && look.obs.spec.schedule.is_some() {
         return Verdict::GiveUp(Some(SkipReason::Suspended));
@@ -100,72 +144,86 @@ fn tick_verdict(look: &Look<'_>, job: &str, claim: &Claim) -> Verdict {
     if let Some(reason) = scheduled::reason_not_to_run(look, tick) {
         return Verdict::GiveUp(Some(reason));
     }
-    if refused == Some(RefusalCause::NameConflict) {
+    if look.obs.process.refused.get(job).is_some_and(|refusal| refusal.cause == RefusalCause::NameConflict) {
         return Verdict::GiveUp(Some(SkipReason::NameConflict));
     }
-    policy_verdict(look, job, claim)
+    Verdict::Ask
+}
+
+/// Why a claimed tick did not run before a later one came due (R16).
+fn reason_overtaken(look: &Look<'_>, job: &str) -> SkipReason {
+    let refused = &look.obs.process.refused;
+    match refused.get(job).or_else(|| refused.get(names::CONFIG)).map(|refusal| refusal.cause) {
+        Some(RefusalCause::Rejected | RefusalCause::NamespaceTerminating) => SkipReason::Rejected,
+        Some(RefusalCause::NameBusy | RefusalCause::NameConflict) => SkipReason::NameConflict,
+        None if look.obs.spec.policy == ConcurrencyPolicy::Replace && look.is_busy_beside(job) => {
+            SkipReason::Superseded
+        }
+        None => SkipReason::Missed,
+    }
 }
 
 /// `concurrencyPolicy`, judged at the moment the run is dealt with (R17, R18).
-fn policy_verdict(look: &Look<'_>, job: &str, claim: &Claim) -> Verdict {
+fn room(look: &mut Look<'_>, job: &str, behind: bool) -> Room {
+    let busy = look.is_busy_beside(job);
     match look.obs.spec.policy {
-        ConcurrencyPolicy::Forbid if look.is_busy_for(job, claim.opens_at()) => {
-            Verdict::GiveUp(Some(SkipReason::ConcurrencyForbidden))
-        }
-        ConcurrencyPolicy::Replace if look.is_busy_for(job, claim.opens_at()) => Verdict::Replace,
-        _ => Verdict::Start,
+        ConcurrencyPolicy::Forbid if busy => Room::Taken,
+        ConcurrencyPolicy::Forbid | ConcurrencyPolicy::Replace if behind => Room::Behind,
+        ConcurrencyPolicy::Replace if busy => clear(look, job),
+        _ => Room::Free,
     }
 }
 
 /// Gives a claim up once it is certain that it made no Job: at once if no create was sent, else after the last create
-/// that could have been sent has timed out and a live GET found nothing (R33).
-fn give_up(look: &mut Look<'_>, job: &str, claim: &Claim, reason: Option<SkipReason>) {
+/// that could have been sent has timed out and a live GET found nothing (R33). Whether it is gone.
+fn give_up(look: &mut Look<'_>, job: &str, claim: &Claim, reason: Option<SkipReason>) -> bool {
     let process = &look.obs.process;
-    if claim.is_unsent(job, process, look.now) {
+    if claim.is_unsent(job, process) || (look.now >= claim.doubt_ends_at() && process.absent.contains(job)) {
         look.drop_claim(job, reason);
-    } else if look.now < claim.doubt_ends_at() {
+        return true;
+    }
+    if look.now < claim.doubt_ends_at() {
         look.wake_at(claim.doubt_ends_at());
-    } else if process.absent.contains(job) {
-        look.drop_claim(job, reason);
     } else {
         look.then.push(Effect::LookUpJob(job.to_owned()));
     }
+    false
 }
 
-/// Asks the unfinished runs to go, and starts when they are gone or 60 s after the first asking (R18).
-fn replace(look: &mut Look<'_>, job: &str, claim: &Claim) {
-    let names: Vec<String> = look.unfinished().filter(|name| *name != job).map(str::to_owned).collect();
-    let mut patience: Option<Timestamp> = None;
-    for name in names {
-        let Some(running) = look.obs.job(&name) else { continue };
-        if let Some(since) = running.deleting_since {
-            let until = since.saturating_add(REPLACE_PATIENCE).unwrap_or(Timestamp::MAX);
-            patience = patience.max(Some(until));
-        } else {
-            patience = Some(Timestamp::MAX);
-            let reason = DeletionReason::Replaced;
-            look.then.push(Effect::DeleteJob(Deletion { name, uid: running.uid.clone(), reason }));
+/// Asks the unfinished runs to go, and waits for them, but no longer than 60 s after the last was asked (R18).
+fn clear(look: &mut Look<'_>, job: &str) -> Room {
+    let mut until = Timestamp::MIN;
+    let mut deletions = Vec::new();
+    for name in look.unfinished().into_iter().filter(|name| *name != job) {
+        // One the cache does not show is being looked up.
+        let Some(running) = look.obs.job(name) else { return Room::Clearing };
+        match running.deleting_since {
+            Some(since) => until = until.max(since.saturating_add(REPLACE_PATIENCE).unwrap_or(Timestamp::MAX)),
+            None => deletions.push(Effect::DeleteJob(Deletion {
+                name: name.to_owned(),
+                uid: running.uid.clone(),
+                reason: DeletionReason::Replaced,
+            })),
         }
     }
-    match patience {
-        Some(until) if look.now >= until => start(look, job, claim),
-        Some(until) => look.wake_at(until),
-        None => {}
+    if !deletions.is_empty() {
+        look.then.append(&mut deletions);
+        return Room::Clearing;
     }
+    look.wake_at(until);
+    if look.now < until { Room::Clearing } else { Room::Free }
 }
 
-/// Creates under a recorded claim inside its window; renews the claim first where that is needed (R33).
-fn start(look: &mut Look<'_>, job: &str, claim: &Claim) {
+/// Creates under a recorded claim inside its window; renews the claim first where that is needed (R33). Whether a Job
+/// may come of it before the next look.
+fn start(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool {
     let process = &look.obs.process;
     if let Some(refusal) = process.refused.get(job).filter(|refusal| look.now < refusal.retry_at) {
         look.wake_at(refusal.retry_at);
-        return;
+        return false;
     }
-    if !has_config(look) {
-        if let Some(refusal) = process.refused.get(names::CONFIG) {
-            look.wake_at(refusal.retry_at);
-        }
-        return;
+    if claim.kind != RunKind::Teardown && !has_config(look) {
+        return true;
     }
     let recorded = look.obs.state.claims.get(job) == Some(claim);
     if recorded && claim.allows_create(job, process, look.now) {
@@ -180,4 +238,5 @@ fn start(look: &mut Look<'_>, job: &str, claim: &Claim) {
         let renewed = claim.renewed(job, process, look.stamp);
         look.claim(job.to_owned(), renewed);
     }
+    true
 }

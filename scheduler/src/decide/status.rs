@@ -1,21 +1,25 @@
 //! What users read: phase, counts and conditions (R4, R5), and the news in their changes.
 
-use super::Look;
+use super::{Look, teardown};
 use crate::decision::News;
 use crate::names;
-use crate::observation::Problem;
+use crate::observation::{Problem, RefusalCause};
 use crate::report::{Condition, ConditionKind, Phase, Report};
 use crate::state::{Outcome, RunResult};
 
+/// Reason of `Ready` while the pipeline has another Run (R11).
+const SHARED: &str = "PipelineShared";
+
 /// The derived part of `status` for the state as decided.
 pub(super) fn report(look: &Look<'_>) -> Report {
-    let active = i32::try_from(look.unfinished().count()).unwrap_or(i32::MAX);
-    let problem = problem(look);
+    let active = i32::try_from(look.unfinished().len()).unwrap_or(i32::MAX);
+    let disarmed = disarmed(look);
+    let problem = disarmed.clone().or_else(|| refused(look)).filter(|_| !look.obs.run.is_deleting());
     Report {
         observed_generation: look.obs.run.generation,
         phase: phase(look, active),
         active,
-        next: look.next.filter(|_| problem.is_none()),
+        next: look.next.filter(|_| disarmed.is_none()),
         conditions: vec![
             ready(look, problem.as_ref()),
             reconciling(look),
@@ -29,7 +33,10 @@ pub(super) fn report(look: &Look<'_>) -> Report {
 pub(super) fn tell(look: &mut Look<'_>, report: &Report) {
     let old = &look.obs.report;
     let (was, is) = (old.condition(ConditionKind::Ready), report.condition(ConditionKind::Ready));
-    if let Some(is) = is.filter(|is| is.status == Some(false) && Some(*is) != was) {
+    let is_warning = |is: &&Condition| is.status == Some(false) || is.reason == SHARED;
+    // What happens on the way out is told as it happens.
+    let is_news = |is: &&Condition| Some(*is) != was && !look.obs.run.is_deleting();
+    if let Some(is) = is.filter(is_warning).filter(is_news) {
         look.news.push(News::Problem { reason: is.reason.clone(), message: is.message.clone() });
     }
     let reason = |report: &Report, kind| report.condition(kind).map(|condition| condition.reason.clone());
@@ -59,7 +66,7 @@ fn phase(look: &Look<'_>, active: i32) -> Phase {
 }
 
 /// What keeps the Run from starting anything, the most telling first.
-fn problem(look: &Look<'_>) -> Option<Problem> {
+fn disarmed(look: &Look<'_>) -> Option<Problem> {
     let spec = &look.obs.spec;
     let schedule = spec.schedule.as_ref();
     let unparsable = schedule.and_then(|schedule| schedule.parsed.as_ref().err().cloned());
@@ -68,34 +75,62 @@ fn problem(look: &Look<'_>) -> Option<Problem> {
         reason: "NeverFires".to_owned(),
         message: "spec.schedule names a date that does not exist: it will never run".to_owned(),
     });
-    let config = look
-        .obs
-        .process
-        .refused
-        .get(names::CONFIG)
-        .map(|refusal| Problem { reason: "NameConflict".to_owned(), message: refusal.message.clone() });
-    let refused = look.obs.process.refused.iter().find(|(job, _)| look.state.claims.contains_key(*job));
-    let refused = refused.map(|(job, refusal)| Problem {
-        reason: "FailedCreate".to_owned(),
-        message: format!("Job {job} was refused: {}", refusal.message),
+    let skewed = look.state.skewed_since.map(|since| Problem {
+        reason: "ClockSkew".to_owned(),
+        message: format!(
+            "status speaks of a time more than an hour ahead: a clock was wrong, or this one is; ticks go on 5 minutes after {since}"
+        ),
     });
-    spec.problem.clone().or(unparsable).or(never).or(config).or(refused)
+    spec.problem.clone().or(unparsable).or(never).or(skewed)
+}
+
+/// An object that the API server did not take. It is tried again; the next tick is armed.
+fn refused(look: &Look<'_>) -> Option<Problem> {
+    let refused = &look.obs.process.refused;
+    let config = refused.get(names::CONFIG).map(|refusal| ("the ConfigMap".to_owned(), refusal));
+    let claimed = |job: &String| look.state.claims.contains_key(job);
+    let job = || refused.iter().find(|(job, _)| claimed(job)).map(|(job, refusal)| (format!("Job {job}"), refusal));
+    let (object, refusal) = config.or_else(job)?;
+    let reason = if refusal.cause == RefusalCause::NameConflict { "NameConflict" } else { "FailedCreate" };
+    Some(Problem { reason: reason.to_owned(), message: format!("{object}: {}", refusal.message) })
 }
 
 fn ready(look: &Look<'_>, problem: Option<&Problem>) -> Condition {
     let ready = ConditionKind::Ready;
     let spec = &look.obs.spec;
+    if look.obs.run.is_deleting() {
+        let (reason, message) = ending(look);
+        return Condition::new(ready, false, reason, message);
+    }
     match problem {
-        _ if look.obs.run.deleting => Condition::new(ready, false, "Deleting", "the Run is being deleted"),
         Some(problem) => Condition::new(ready, false, &problem.reason, &problem.message),
+        None if !look.obs.run.namesakes.is_empty() => Condition::new(ready, true, SHARED, shared(look)),
         None if spec.schedule.is_none() => Condition::new(ready, true, "Accepted", "runs once for each change"),
         None if spec.suspend => Condition::new(ready, true, "Suspended", "suspended: no tick runs, triggers do"),
         None => Condition::new(ready, true, "Scheduled", "the schedule is armed"),
     }
 }
 
+/// The Run is on its way out: how far, and why no further.
+fn ending(look: &Look<'_>) -> (&'static str, String) {
+    if look.obs.run.finalizer { teardown::describe(look) } else { ("Deleting", "the Run is being deleted".to_owned()) }
+}
+
+/// The warning of R11.
+fn shared(look: &Look<'_>) -> String {
+    let (name, others) = (&look.obs.run.name, look.obs.run.namesakes.join(", "));
+    format!(
+        "Runs of this name in other namespaces ({others}) write to the same pipeline {name:?} in Marmot and remove each \
+         other's assets: rename all but one"
+    )
+}
+
 fn reconciling(look: &Look<'_>) -> Condition {
     let kind = ConditionKind::Reconciling;
+    if look.obs.run.is_deleting() {
+        let (reason, message) = ending(look);
+        return Condition::new(kind, true, reason, message);
+    }
     if look.trigger_queued {
         return Condition::new(kind, true, "TriggerQueued", "the trigger waits for the active run to end");
     }
@@ -112,7 +147,7 @@ fn reconciling(look: &Look<'_>) -> Condition {
 
 /// Problems that only an edit mends are stalls; a refused Job is tried again.
 fn stalled(problem: Option<&Problem>) -> Condition {
-    match problem.filter(|problem| !matches!(problem.reason.as_str(), "FailedCreate" | "NoMarmot")) {
+    match problem.filter(|problem| !matches!(problem.reason.as_str(), "FailedCreate" | "NoMarmot" | "ClockSkew")) {
         Some(problem) => Condition::new(ConditionKind::Stalled, true, &problem.reason, &problem.message),
         None => Condition::new(ConditionKind::Stalled, false, "UpToDate", "nothing stands in the way"),
     }

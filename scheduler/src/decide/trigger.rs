@@ -6,21 +6,27 @@ use crate::names;
 use crate::policy::ConcurrencyPolicy;
 use crate::state::RunKind;
 
-/// Claims a run for the annotation, unless one is claimed whose annotation still stands: triggers set before the removal
-/// merge. While the policy forbids it, the annotation stays where it is and waits.
+/// The value of the annotation that asks for a run; any other is left alone.
+pub(super) const VALUE: &str = "true";
+
+/// Claims a run for the annotation. One trigger at a time: set again before its removal it merges into the claimed run;
+/// set again after that it stays until that run has its Job, which takes long only where the API server refuses it.
+/// While the policy forbids it, it stays and waits too.
 pub(super) fn plan(look: &mut Look<'_>) {
     let obs = look.obs;
-    if obs.run.trigger.as_deref() != Some("true") || obs.spec.problem.is_some() {
+    if obs.run.trigger.as_deref() != Some(VALUE) || obs.spec.problem.is_some() {
         return;
     }
-    if look.state.claims.values().any(|claim| claim.kind == RunKind::Trigger && !is_taken(look, claim)) {
+    if let Some((job, claim)) = look.state.claims.iter().find(|(_, claim)| claim.kind == RunKind::Trigger) {
+        look.trigger_queued = is_taken(look, claim) && obs.process.refused.contains_key(job);
         return;
     }
-    if obs.spec.policy == ConcurrencyPolicy::Forbid && look.is_busy() {
+    if obs.spec.policy == ConcurrencyPolicy::Forbid && look.is_busy_beside("") {
         look.trigger_queued = true;
         return;
     }
-    let number = look.state.trigger_count.saturating_add(1);
+    // The count may have been lost with the status; the number beside the annotation was not.
+    let number = look.state.trigger_count.max(obs.run.trigger_taken.unwrap_or(0)).saturating_add(1);
     look.state.trigger_count = number;
     let claim = Claim { number: Some(number), ..Claim::new(RunKind::Trigger, &obs.process.holder, look.stamp) };
     look.claim(names::trigger(&obs.run.name, number), claim);

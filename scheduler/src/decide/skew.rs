@@ -1,0 +1,38 @@
+//! A record from a clock that was once wrong (R12).
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Look;
+
+/// A record this far ahead of now was not made by a clock like ours.
+const TOLERATED: SignedDuration = SignedDuration::from_hours(1);
+/// How long the record is believed nevertheless: the wrong clock may be the one of this node.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Holds the ticks back while the record lies in the future, and gives up on the record after five minutes.
+pub(super) fn heal(look: &mut Look<'_>) {
+    if !is_ahead(look) {
+        look.state.skewed_since = None;
+        return;
+    }
+    let since = look.state.skewed_since.filter(|since| *since <= look.now).unwrap_or(look.stamp);
+    let until = since.saturating_add(PATIENCE).unwrap_or(Timestamp::MAX);
+    if look.now < until {
+        look.state.skewed_since = Some(since);
+        look.wake_at(until);
+        return;
+    }
+    let now = look.stamp;
+    look.state.skewed_since = None;
+    look.state.mark = look.state.mark.map(|mark| mark.min(now));
+    if let Some(in_force) = &mut look.state.in_force {
+        in_force.since = in_force.since.min(now);
+    }
+}
+
+/// The mark, or the moment of the last change, is more than an hour ahead of now.
+fn is_ahead(look: &Look<'_>) -> bool {
+    let since = look.state.in_force.as_ref().map(|in_force| in_force.since);
+    let newest = look.state.mark.max(since);
+    newest.is_some_and(|newest| newest.duration_since(look.now) > TOLERATED)
+}

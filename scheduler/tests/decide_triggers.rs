@@ -1,0 +1,292 @@
+//! Manual triggers (R27, R28).
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use rstest::rstest;
+use scheduler::decide;
+use scheduler::decision::{DeletionReason, Effect, News};
+use scheduler::policy::ConcurrencyPolicy::{Allow, Forbid, Replace};
+use scheduler::report::ConditionKind;
+use scheduler::state::{Outcome, SkipReason};
+use support::{Creates, World, at, every, one_shot, tick, under};
+
+const HOURLY: &str = "0 * * * *";
+
+fn queued(world: &World) -> usize {
+    world.news.iter().filter(|news| matches!(news, News::TriggerQueued)).count()
+}
+
+// R27
+#[test]
+fn a_trigger_runs_at_once_and_its_annotation_goes_first() {
+    let mut world = World::new(every(HOURLY), at("10:30:00"));
+    world.advance_to(at("10:31:00"));
+    world.trigger();
+    assert_eq!(world.created_at("orders-trigger-1"), Some(at("10:31:00")));
+    assert_eq!((world.run.trigger.as_deref(), world.taken.as_slice()), (None, [1].as_slice()));
+    assert_eq!(world.state.trigger_count, 1);
+}
+
+// R27
+#[test]
+fn a_trigger_does_not_move_the_mark() {
+    let mut world = World::new(every(HOURLY), at("10:30:00"));
+    let mark = world.state.mark;
+    world.trigger();
+    world.finish("orders-trigger-1", Outcome::Succeeded);
+    assert_eq!((world.state.mark, world.report.next), (mark, Some(at("11:00:00"))));
+    world.advance_to(at("11:00:00"));
+    assert_eq!(world.started().last().copied(), Some(tick("11:00:00").as_str()));
+}
+
+// R19, R27
+#[test]
+fn a_trigger_runs_while_suspended() {
+    let mut world = World::new(every(HOURLY), at("10:30:00"));
+    world.suspend(true);
+    world.trigger();
+    assert_eq!(world.started(), ["orders-trigger-1"]);
+    world.finish("orders-trigger-1", Outcome::Succeeded);
+    world.advance_to(at("11:30:00"));
+    assert!(world.jobs.is_empty(), "history is pruned while suspended");
+}
+
+// R27
+#[test]
+fn a_trigger_runs_on_a_one_shot_run() {
+    let mut world = World::new(one_shot(), at("10:30:00"));
+    world.finish("orders-gen1", Outcome::Succeeded);
+    world.trigger();
+    assert_eq!(world.started(), ["orders-gen1", "orders-trigger-1"]);
+}
+
+// R27: Forbid makes it wait, and it starts the moment the active run ends.
+#[test]
+fn a_forbidden_trigger_waits() {
+    let mut world = World::new(under(Forbid, HOURLY), at("10:30:00"));
+    world.advance_to(at("11:01:00"));
+    world.trigger();
+    assert_eq!(world.run.trigger.as_deref(), Some("true"), "the annotation is kept");
+    assert_eq!(world.condition(ConditionKind::Reconciling).reason, "TriggerQueued");
+    world.look_at(at("11:02:00"));
+    assert_eq!(queued(&world), 1);
+    world.advance_to(at("11:05:00"));
+    world.finish(&tick("11:00:00"), Outcome::Failed);
+    assert_eq!(world.created_at("orders-trigger-1"), Some(at("11:05:00")));
+    assert_eq!(world.condition(ConditionKind::Reconciling).reason, "UpToDate");
+}
+
+// R27
+#[test]
+fn a_waiting_trigger_is_cancelled_by_removing_the_annotation() {
+    let mut world = World::new(under(Forbid, HOURLY), at("10:30:00"));
+    world.advance_to(at("11:01:00"));
+    world.trigger();
+    world.annotate(None);
+    world.finish(&tick("11:00:00"), Outcome::Succeeded);
+    assert_eq!(world.started(), [tick("11:00:00")]);
+    assert_eq!(world.condition(ConditionKind::Reconciling).reason, "UpToDate");
+}
+
+// R27
+#[rstest]
+#[case(Allow, 2, 0)]
+#[case(Replace, 1, 1)]
+fn a_trigger_obeys_the_policy(
+    #[case] policy: scheduler::policy::ConcurrencyPolicy,
+    #[case] left: usize,
+    #[case] replaced: usize,
+) {
+    let mut world = World::new(under(policy, HOURLY), at("10:30:00"));
+    world.advance_to(at("11:01:00"));
+    world.trigger();
+    assert_eq!((world.unfinished(), world.deleted.len()), (left, replaced));
+    assert_eq!(world.started().last().copied(), Some("orders-trigger-1"));
+    assert_eq!(queued(&world), 0);
+}
+
+// R27: each one set after a removal gives another run.
+#[test]
+fn a_trigger_after_a_taken_one_is_another_run() {
+    let mut world = World::new(under(Allow, HOURLY), at("10:30:00"));
+    world.trigger();
+    world.trigger();
+    assert_eq!(world.started(), ["orders-trigger-1", "orders-trigger-2"]);
+    assert_eq!(world.taken, [1, 2]);
+}
+
+// R27: set again before the removal, they merge.
+#[test]
+fn triggers_that_wait_merge() {
+    let mut world = World::new(under(Forbid, HOURLY), at("10:30:00"));
+    world.trigger();
+    world.trigger();
+    world.trigger();
+    world.finish("orders-trigger-1", Outcome::Succeeded);
+    assert_eq!(world.started(), ["orders-trigger-1", "orders-trigger-2"]);
+    world.finish("orders-trigger-2", Outcome::Succeeded);
+    assert_eq!(world.started().len(), 2);
+}
+
+// R27: set while the taken one has no Job yet.
+#[test]
+fn a_trigger_set_while_the_taken_one_is_refused_is_another_run() {
+    let mut world = World::new(under(Allow, HOURLY), at("10:30:00"));
+    world.creates = Creates::Refused(scheduler::observation::RefusalCause::Rejected);
+    world.trigger();
+    assert_eq!(world.taken, [1]);
+    world.trigger();
+    world.creates = Creates::Work;
+    world.advance_to(at("10:31:00"));
+    assert_eq!(world.started(), ["orders-trigger-1", "orders-trigger-2"]);
+}
+
+// R27
+#[test]
+fn any_other_value_is_one_warning_and_left_alone() {
+    let mut world = World::new(every(HOURLY), at("10:30:00"));
+    world.annotate(Some("yes"));
+    world.look_at(at("10:31:00"));
+    let warnings =
+        world.news.iter().filter(|news| matches!(news, News::InvalidTrigger { value } if value == "yes")).count();
+    assert_eq!((warnings, world.started().len(), world.run.trigger.as_deref()), (1, 0, Some("yes")));
+    world.trigger();
+    assert_eq!(world.started(), ["orders-trigger-1"]);
+}
+
+// R27, R34: the process dies between claim, removal and create.
+#[test]
+fn a_trigger_survives_a_crash_at_every_step() {
+    for removed in [false, true] {
+        let mut world = World::new(every(HOURLY), at("10:30:00"));
+        world.creates = Creates::Lost;
+        world.trigger();
+        if !removed {
+            world.run.trigger = Some("true".to_owned());
+            world.run.trigger_taken = None;
+        }
+        world.creates = Creates::Work;
+        world.restart_at(at("10:30:03"));
+        world.advance_to(at("10:31:00"));
+        assert_eq!(world.started(), ["orders-trigger-1"], "removed: {removed}");
+        assert_eq!(world.run.trigger, None);
+    }
+}
+
+// R27: claimed by a process that died; the user changes his mind before the annotation is off.
+#[test]
+fn a_claimed_trigger_is_cancelled_by_removing_the_annotation() {
+    let mut world = World::new(every(HOURLY), at("10:30:00"));
+    world.creates = Creates::Refused(scheduler::observation::RefusalCause::Rejected);
+    world.trigger();
+    world.run.trigger_taken = None;
+    world.run.trigger = None;
+    world.creates = Creates::Work;
+    world.restart_at(at("10:30:03"));
+    world.advance_to(at("10:31:00"));
+    assert_eq!((world.started().len(), world.state.claims.len()), (0, 0));
+}
+
+// R28: to the second.
+#[rstest]
+#[case(Outcome::Succeeded)]
+#[case(Outcome::Failed)]
+fn a_trigger_job_goes_sixty_seconds_after_its_end(#[case] outcome: Outcome) {
+    let mut world = World::new(every(HOURLY), at("10:00:00"));
+    world.trigger();
+    world.advance_to(at("10:10:00"));
+    world.finish("orders-trigger-1", outcome);
+    assert_eq!(world.wake, Some(at("10:11:00")));
+    world.advance_to(at("10:20:00"));
+    assert_eq!(world.was_deleted("orders-trigger-1"), Some((at("10:11:00"), DeletionReason::Pruned)));
+    assert_eq!(world.state.last_result.as_ref().map(|result| result.outcome), Some(outcome));
+}
+
+// R28: at once after a restart if overdue; a run longer than 60 s is never cut.
+#[test]
+fn overdue_trigger_jobs_go_at_once_and_running_ones_stay() {
+    let mut world = World::new(under(Allow, HOURLY), at("10:00:00"));
+    world.trigger();
+    world.trigger();
+    world.sleep_to(at("10:10:00"));
+    world.finish_unseen("orders-trigger-1", Outcome::Succeeded);
+    world.restart_at(at("10:30:00"));
+    assert_eq!(world.was_deleted("orders-trigger-1").map(|(at, _)| at), Some(at("10:30:00")));
+    assert!(world.was_deleted("orders-trigger-2").is_none());
+}
+
+// R17, R27: a tick that comes due while a trigger waits finds the same active run.
+#[test]
+fn a_waiting_trigger_does_not_keep_ticks_from_being_consumed() {
+    let mut world = World::new(under(Forbid, HOURLY), at("10:30:00"));
+    world.advance_to(at("11:01:00"));
+    world.trigger();
+    world.advance_to(at("12:01:00"));
+    assert_eq!(world.skipped(), [(SkipReason::ConcurrencyForbidden, 1)]);
+    world.finish(&tick("11:00:00"), Outcome::Succeeded);
+    assert_eq!(world.started(), [tick("11:00:00").as_str(), "orders-trigger-1"]);
+}
+
+// R17, R27: at one instant the tick goes first, and the trigger waits for it.
+#[test]
+fn a_trigger_at_the_instant_of_a_tick() {
+    let mut world = World::new(under(Forbid, HOURLY), at("10:30:00"));
+    world.advance_to(at("10:59:59"));
+    world.sleep_to(at("11:00:00"));
+    world.trigger();
+    assert_eq!(world.started(), [tick("11:00:00")]);
+    assert_eq!((queued(&world), world.skipped()), (1, vec![]));
+}
+
+// R27: the status was lost (restored from a backup without it), the annotations were not.
+#[test]
+fn one_trigger_is_one_run_though_the_count_was_lost() {
+    let mut world = World::new(under(Allow, "0 * * * *"), at("10:30:00"));
+    world.run.trigger_taken = Some(3);
+    world.trigger();
+    assert_eq!((world.started().len(), world.taken.len()), (1, 1), "{:?}", world.started());
+}
+
+// R27: any other value is left alone, also where `true` was claimed already.
+#[test]
+fn a_trigger_changed_to_another_value_before_its_removal_is_cancelled() {
+    let mut world = World::new(every("0 * * * *"), at("10:30:00"));
+    world.run.trigger = Some("true".to_owned());
+    let first = decide(&world.observation(), world.now);
+    let Some(Effect::Record(record)) = first.effects.into_iter().next() else { panic!("no claim") };
+    world.state = record.state;
+    world.report = record.report;
+    world.annotate(Some("false"));
+    assert_eq!((world.started().len(), world.run.trigger.as_deref()), (0, Some("false")));
+}
+
+// R27: a trigger that was claimed and then has to wait says so.
+#[test]
+fn a_claimed_trigger_that_waits_is_shown_as_queued() {
+    let mut world = World::new(every("0 * * * *"), at("10:58:00"));
+    world.advance_to(at("10:59:59"));
+    world.run.trigger = Some("true".to_owned());
+    let first = decide(&world.observation(), world.now);
+    let Some(Effect::Record(record)) = first.effects.into_iter().next() else { panic!("no claim") };
+    world.advance_to(at("11:00:00"));
+    world.run.trigger = Some("true".to_owned());
+    // What a crash after the claim and a late settlement leave behind.
+    let (name, claim) = record.state.claims.into_iter().find(|(_, claim)| claim.number.is_some()).unwrap();
+    world.state.trigger_count = 1;
+    world.state.claims.insert(name, claim);
+    world.restart_at(at("11:00:10"));
+    assert_eq!(world.condition(ConditionKind::Reconciling).reason, "TriggerQueued");
+}
+
+// R27: the annotation goes first, also where `Replace` has waited for 60 s; else one trigger is a run a minute.
+#[test]
+fn a_trigger_that_waited_for_replace_takes_its_annotation() {
+    let mut world = World::new(under(Replace, "0 * * * *"), at("10:00:30"));
+    world.slow_deletes = true;
+    world.trigger();
+    world.trigger();
+    world.advance_to(at("10:02:00"));
+    assert_eq!(world.started(), ["orders-trigger-1", "orders-trigger-2"]);
+    assert_eq!((world.taken.as_slice(), world.run.trigger.as_deref()), ([1, 2].as_slice(), None));
+}
