@@ -36,6 +36,9 @@ fn exposed() -> Exposed {
     ] {
         metrics.ticks_skipped(reason, 1);
     }
+    for reason in ["PipelineShared", "NamespaceTerminating"] {
+        metrics.teardown_skipped(reason);
+    }
     for kind in [RunKind::Scheduled, RunKind::OneShot, RunKind::Trigger, RunKind::Teardown] {
         for outcome in [Outcome::Succeeded, Outcome::Partial, Outcome::Failed, Outcome::Killed] {
             metrics.run_finished(kind, outcome);
