@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO_BUILD_JOBS ?= 2
 export CARGO_BUILD_JOBS
 
-.PHONY: demo test check cluster-binaries
+.PHONY: demo test check image cluster-binaries
 
 cluster-binaries:
 	tests/cluster/build.sh
@@ -14,6 +14,10 @@ demo: cluster-binaries
 	cargo build --locked
 	"$$(tests/cluster/build.sh --where)/demo" $(if $(DEMO_KUBECONFIG),--kubeconfig "$(DEMO_KUBECONFIG)") \
 	  $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+# The operator's image, without a Docker engine.
+image:
+	.ci/image
 
 test: cluster-binaries
 	RUST_TEST_THREADS=6 cargo test --workspace --locked

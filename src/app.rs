@@ -16,6 +16,7 @@ use crate::admin::{self, Gate, Readiness};
 use crate::args::OperatorArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::controller::Controller;
+use crate::defaults::JobDefaults;
 use crate::events::Events;
 use crate::execute::Executor;
 use crate::index::Index;
@@ -40,6 +41,7 @@ const DRAIN: Duration = Duration::from_millis(700);
 /// that is away is no error: it is waited for (R38).
 pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     let election = args.election()?;
+    let job_defaults = args.job_defaults.as_deref().map(JobDefaults::load).transpose()?.unwrap_or_default();
     let mut config = preflight::configure(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
     // A create that is sent twice by somebody else than us is hard to reason about: we retry ourselves.
     config.default_retry = false;
@@ -85,6 +87,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
                 image: args.image.clone(),
                 service_account: args.ingest_service_account.clone(),
                 runner: args.runner(),
+                job: job_defaults,
             },
             metrics: Arc::clone(&metrics),
             events,

@@ -68,6 +68,10 @@ pub struct OperatorArgs {
     /// Secret with the credentials for --runner-image, in every namespace with Runs; may be given more than once
     #[arg(long, value_parser = value::secret, value_name = "NAME", help_heading = "Runner")]
     pub runner_image_pull_secret: Vec<String>,
+    /// YAML file with what Runs get that do not say otherwise: resources, backoffLimit, activeDeadlineSeconds, env,
+    /// envFrom, volumes and more fields of spec; read once, at the start
+    #[arg(long, value_name = "FILE")]
+    pub job_defaults: Option<PathBuf>,
 
     /// Address of /metrics, as `:port` or `host:port`; 0 turns it off
     #[arg(long, default_value = ":8090", value_name = "ADDRESS", help_heading = "Endpoints")]

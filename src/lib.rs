@@ -9,6 +9,7 @@ pub mod app;
 pub mod args;
 pub mod clock;
 pub mod controller;
+pub mod defaults;
 pub mod ending;
 pub mod events;
 pub mod execute;

@@ -15,6 +15,7 @@ use scheduler::decision::JobOrder;
 use scheduler::state::RunKind;
 use sha2::{Digest, Sha256};
 
+use crate::defaults::JobDefaults;
 pub use pod::CONTAINER;
 pub use runner::Runner;
 
@@ -35,6 +36,8 @@ pub struct Defaults {
     pub service_account: String,
     /// The runner in ingestion pods; `None` gives the plain documented command (R36).
     pub runner: Option<Runner>,
+    /// What Runs leave open, `--job-defaults`.
+    pub job: JobDefaults,
 }
 
 /// SHA-256 of a text, in hexadecimal.
@@ -74,6 +77,7 @@ pub fn config_map(run: &Run, pipeline: &str) -> ConfigMap {
 /// The Job for an order (R8, R9).
 #[must_use]
 pub fn job(run: &Run, order: &JobOrder, defaults: &Defaults) -> Job {
+    let run = &defaults.job.fill(run);
     let mut labels = run.spec.pod_labels.clone().unwrap_or_default();
     labels.extend(own_labels(run));
     labels.insert(crds::KIND_LABEL.to_owned(), kind_label(order.kind).to_owned());

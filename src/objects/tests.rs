@@ -17,6 +17,7 @@ fn made(spec: Value, kind: RunKind, runner: impl Into<Option<Runner>>) -> Job {
         image: "example.org/marmot:1".to_owned(),
         service_account: "marmot-ingest".to_owned(),
         runner: runner.into(),
+        ..Defaults::default()
     };
     job(
         &run,

@@ -127,8 +127,12 @@ impl Drop for Cluster {
     }
 }
 
-/// The folder of the cluster's programs. Building them takes minutes, which a test must not do in silence.
-fn programs() -> Result<PathBuf, String> {
+/// The folder of the cluster's programs, helm among them. Building them takes minutes, which a test must not do in
+/// silence.
+///
+/// # Errors
+/// When one is missing; the message says how to build it.
+pub fn programs() -> Result<PathBuf, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/build.sh");
     let output = Command::new(script).arg("--where").output().map_err(|error| format!("build.sh: {error}"))?;
     if !output.status.success() {
