@@ -68,6 +68,11 @@ pub fn event_for(news: &News, namespace: &str) -> Event {
         News::TeardownSkipped { why, .. } => {
             event(EventType::Warning, "TeardownSkipped", &format!("The Run goes without a teardown: {why}"))
         }
+        News::TookOver { cron_job } => {
+            let note =
+                format!("The ticks of CronJob {cron_job} are run without it from now on; its Jobs belong to the Run");
+            event(EventType::Normal, "TookOver", &note)
+        }
         News::NothingTornDown => event(
             EventType::Warning,
             "NothingTornDown",

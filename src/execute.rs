@@ -3,6 +3,7 @@
 
 mod create;
 mod pods;
+mod takeover;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -119,6 +120,9 @@ impl Executor {
             Effect::DeleteJob(deletion) => self.delete_job(plan, deletion).await,
             Effect::LookUpJob(name) => self.look_up(plan, name).await,
             Effect::ConfirmRun => self.confirm_run(plan).await,
+            Effect::SuspendCronJob(uid) => self.suspend_cron_job(plan, uid).await,
+            Effect::AdoptJob { name, uid } => self.adopt_job(plan, name, uid).await,
+            Effect::DeleteCronJob(uid) => self.delete_cron_job(plan, uid).await,
             Effect::AddFinalizer => self.set_finalizer(plan, true).await,
             Effect::ReleaseFinalizer => self.set_finalizer(plan, false).await,
         }
@@ -165,6 +169,7 @@ impl Executor {
                 self.metrics.teardown_skipped(reason);
                 info!(namespace, run = run_name, reason, why, "no teardown");
             }
+            News::TookOver { cron_job } => info!(namespace, run = run_name, cron_job, "took over from a CronJob"),
             News::NothingTornDown => info!(namespace, run = run_name, "the teardown found nothing"),
             News::TriggerQueued => info!(namespace, run = run_name, "trigger queued"),
             News::InvalidTrigger { value } => info!(namespace, run = run_name, value, "trigger of unknown value"),

@@ -13,8 +13,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use crate::lenient::{Broken, Lenient};
-use crate::light::{LightConfigMap, LightJob};
+use crate::light::{LightConfigMap, LightCronJob, LightJob};
 use crate::parsed::Parsed;
+
+const CRON_JOB: &str = "CronJob";
 
 /// Namespace and name of a Run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +63,8 @@ pub struct Index {
     names: DashMap<String, BTreeSet<String>>,
     jobs: DashMap<String, HashMap<String, Arc<LightJob>>>,
     configs: DashMap<String, Arc<LightConfigMap>>,
+    /// What another operator made of Runs, by UID (R31). Jobs of a CronJob are in `jobs` under its UID.
+    cron_jobs: DashMap<String, Arc<LightCronJob>>,
 }
 
 #[allow(clippy::must_use_candidate, reason = "the Run to look at matters to the watches, not after our own writes")]
@@ -163,7 +167,7 @@ impl Index {
     /// Takes in a Job; returns the Run it belongs to.
     pub fn apply_job(&self, mut job: LightJob) -> Option<Key> {
         job.metadata.managed_fields = None;
-        let owner = run_uid(&job.metadata)?.to_owned();
+        let owner = owner_uid(&job.metadata)?.to_owned();
         let mut jobs = self.jobs.entry(owner.clone()).or_default();
         let name = job.name_any();
         let stale = jobs
@@ -179,7 +183,7 @@ impl Index {
 
     /// Forgets a deleted Job; returns the Run it belonged to.
     pub fn remove_job(&self, metadata: &ObjectMeta) -> Option<Key> {
-        let owner = run_uid(metadata)?;
+        let owner = owner_uid(metadata)?;
         if let Some(mut jobs) = self.jobs.get_mut(owner) {
             let name = metadata.name.as_deref().unwrap_or_default();
             if jobs.get(name).is_some_and(|known| known.metadata.uid == metadata.uid) {
@@ -205,7 +209,7 @@ impl Index {
     /// Takes in a ConfigMap; returns the Run it belongs to.
     pub fn apply_config(&self, mut config: LightConfigMap) -> Option<Key> {
         config.metadata.managed_fields = None;
-        let owner = controller_uid(&config.metadata)?.to_owned();
+        let owner = controller_uid(&config.metadata, crds::KIND)?.to_owned();
         let stale = self.configs.get(&owner).is_some_and(|known| {
             known.metadata.uid == config.metadata.uid && !is_newer(&config.metadata, &known.metadata)
         });
@@ -218,7 +222,7 @@ impl Index {
 
     /// Forgets a deleted ConfigMap; returns the Run it belonged to.
     pub fn remove_config(&self, metadata: &ObjectMeta) -> Option<Key> {
-        let owner = controller_uid(metadata)?;
+        let owner = controller_uid(metadata, crds::KIND)?;
         self.configs.remove_if(owner, |_, config| config.metadata.uid == metadata.uid);
         self.key_of(owner)
     }
@@ -235,14 +239,67 @@ impl Index {
         self.configs.iter().map(|config| config.metadata.clone()).collect()
     }
 
+    /// Takes in a CronJob; returns the Run that controls it.
+    pub fn apply_cron_job(&self, mut cron_job: LightCronJob) -> Option<Key> {
+        cron_job.metadata.managed_fields = None;
+        let owner = controller_uid(&cron_job.metadata, crds::KIND)?.to_owned();
+        let uid = cron_job.metadata.uid.clone()?;
+        if self.cron_jobs.get(&uid).is_some_and(|known| !is_newer(&cron_job.metadata, &known.metadata)) {
+            return None;
+        }
+        self.cron_jobs.insert(uid, Arc::new(cron_job));
+        self.key_of(&owner)
+    }
+
+    /// Forgets a deleted CronJob; returns the Run that controlled it.
+    pub fn remove_cron_job(&self, metadata: &ObjectMeta) -> Option<Key> {
+        self.cron_jobs.remove(metadata.uid.as_deref()?);
+        self.key_of(controller_uid(metadata, crds::KIND)?)
+    }
+
+    /// The CronJob of that UID.
+    #[must_use]
+    pub fn cron_job(&self, uid: &str) -> Option<Arc<LightCronJob>> {
+        self.cron_jobs.get(uid).map(|cron_job| Arc::clone(&cron_job))
+    }
+
+    /// Each CronJob that the Run of that UID controls, oldest first.
+    #[must_use]
+    pub fn cron_jobs(&self, run: &str) -> Vec<Arc<LightCronJob>> {
+        if self.cron_jobs.is_empty() {
+            return Vec::new();
+        }
+        let all = self.cron_jobs.iter().map(|cron_job| Arc::clone(&cron_job));
+        let mut own: Vec<_> =
+            all.filter(|cron_job| controller_uid(&cron_job.metadata, crds::KIND) == Some(run)).collect();
+        let age = |cron_job: &LightCronJob| cron_job.metadata.creation_timestamp.clone().map(|time| time.0);
+        own.sort_by_key(|cron_job| (age(cron_job), cron_job.metadata.uid.clone()));
+        own
+    }
+
+    /// The Job of that UID, if a CronJob controls it.
+    #[must_use]
+    pub fn foreign_job(&self, uid: &str) -> Option<Arc<LightJob>> {
+        let owners = self.cron_jobs.iter().map(|cron_job| cron_job.key().clone()).collect::<Vec<_>>();
+        owners.iter().flat_map(|owner| self.jobs(owner)).find(|job| job.metadata.uid.as_deref() == Some(uid))
+    }
+
+    /// Metadata of every CronJob.
+    #[must_use]
+    pub fn all_cron_jobs(&self) -> Vec<ObjectMeta> {
+        self.cron_jobs.iter().map(|cron_job| cron_job.metadata.clone()).collect()
+    }
+
     /// Metadata of every Run.
     #[must_use]
     pub fn all_runs(&self) -> Vec<ObjectMeta> {
         self.runs.iter().map(|entry| entry.run.metadata.clone()).collect()
     }
 
+    /// The Run of that UID, or the one that controls the CronJob of that UID.
     fn key_of(&self, uid: &str) -> Option<Key> {
-        self.keys.get(uid).map(|key| key.clone())
+        let of_cron_job = || self.key_of(controller_uid(&self.cron_job(uid)?.metadata, crds::KIND)?);
+        self.keys.get(uid).map(|key| key.clone()).or_else(of_cron_job)
     }
 }
 
@@ -250,17 +307,22 @@ impl Index {
 /// has, and what an orphaning deletion leaves (R10, R30).
 pub(crate) fn run_uid(metadata: &ObjectMeta) -> Option<&str> {
     if metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty()) {
-        return controller_uid(metadata);
+        return controller_uid(metadata, crds::KIND);
     }
     metadata.labels.as_ref()?.get(crds::RUN_UID_LABEL).map(String::as_str)
 }
 
-/// The UID of the Run that controls an object. Names and labels of others do not count (R10).
-fn controller_uid(metadata: &ObjectMeta) -> Option<&str> {
+/// Under which UID a Job is kept: that of its Run, or of the CronJob that controls it (R31).
+fn owner_uid(metadata: &ObjectMeta) -> Option<&str> {
+    run_uid(metadata).or_else(|| controller_uid(metadata, CRON_JOB))
+}
+
+/// The UID of the object of that kind that controls this one. Names and labels of others do not count (R10).
+fn controller_uid<'a>(metadata: &'a ObjectMeta, kind: &str) -> Option<&'a str> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    let ours = |api: &str| api.split('/').next() == Some(crds::GROUP);
+    let group = if kind == crds::KIND { crds::GROUP } else { "batch" };
     let owner = owners.iter().find(|owner| owner.controller == Some(true))?;
-    (owner.kind == crds::KIND && ours(&owner.api_version)).then_some(owner.uid.as_str())
+    (owner.kind == kind && owner.api_version.split('/').next() == Some(group)).then_some(owner.uid.as_str())
 }
 
 /// resourceVersions of one kind are numbers that grow; one that is not a number is taken as it comes.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus, Job, JobStatus};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
@@ -20,6 +20,26 @@ pub struct LightJob {
     /// Its status.
     #[serde(default)]
     pub status: JobStatus,
+}
+
+/// A CronJob of another operator, without its template (R31).
+#[derive(Clone, Debug, Deserialize)]
+pub struct LightCronJob {
+    /// Its metadata.
+    pub metadata: ObjectMeta,
+    /// What of its spec matters.
+    pub spec: LightCronJobSpec,
+    /// Its status.
+    #[serde(default)]
+    pub status: CronJobStatus,
+}
+
+/// The spec of a [`LightCronJob`].
+#[derive(Clone, Debug, Deserialize)]
+pub struct LightCronJobSpec {
+    /// It makes no Jobs.
+    #[serde(default)]
+    pub suspend: bool,
 }
 
 /// A ConfigMap with its data reduced to a hash, so that a change by others is noticed and nothing is kept (R8).
@@ -81,4 +101,5 @@ macro_rules! resource_as {
 }
 
 resource_as!(LightJob, Job);
+resource_as!(LightCronJob, CronJob);
 resource_as!(LightConfigMap, ConfigMap);

@@ -125,7 +125,7 @@ fn own_labels(run: &Run) -> BTreeMap<String, String> {
     ])
 }
 
-fn owner_reference(run: &Run) -> OwnerReference {
+pub(crate) fn owner_reference(run: &Run) -> OwnerReference {
     OwnerReference {
         api_version: format!("{}/{}", crds::GROUP, crds::VERSION),
         kind: crds::KIND.to_owned(),

@@ -3,12 +3,15 @@
 use crds::Run;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::JobCondition;
-use scheduler::observation::{Finished, Observation, ObservedJob, Problem, Process, RunMeta, Spec};
+use scheduler::legacy_kind;
+use scheduler::observation::{
+    Finished, ForeignJob, Observation, ObservedCronJob, ObservedJob, Problem, Process, RunMeta, Spec,
+};
 use scheduler::policy::ConcurrencyPolicy;
 use scheduler::state::{Outcome, RunKind};
 
 use crate::index::{Index, IndexedRun, Key};
-use crate::light::LightJob;
+use crate::light::{LightCronJob, LightJob};
 use crate::objects::Defaults;
 use crate::status;
 
@@ -27,6 +30,7 @@ pub fn observe(indexed: &IndexedRun, index: &Index, process: Process, defaults: 
         state: status::state(&current),
         report: status::report(&current),
         jobs: index.jobs(uid).iter().filter_map(|job| observed_job(job)).collect(),
+        cron_jobs: index.cron_jobs(uid).iter().map(|cron_job| observed_cron_job(cron_job, index)).collect(),
         config_hash: index.config(uid).map(|config| config.hash.clone()),
         process,
         lead: LEAD,
@@ -85,20 +89,43 @@ fn missing_default(indexed: &IndexedRun, defaults: &Defaults) -> Option<Problem>
     })
 }
 
-/// A Job of the operator's own making; others of this owner are none of its business.
+fn observed_cron_job(cron_job: &LightCronJob, index: &Index) -> ObservedCronJob {
+    let metadata = &cron_job.metadata;
+    let uid = metadata.uid.clone().unwrap_or_default();
+    let foreign = |job: &LightJob| {
+        Some(ForeignJob {
+            name: job.metadata.name.clone()?,
+            uid: job.metadata.uid.clone()?,
+            created_at: job.metadata.creation_timestamp.as_ref()?.0,
+        })
+    };
+    ObservedCronJob {
+        name: metadata.name.clone().unwrap_or_default(),
+        suspended: cron_job.spec.suspend,
+        deleting: metadata.deletion_timestamp.is_some(),
+        last_schedule: cron_job.status.last_schedule_time.as_ref().map(|time| time.0),
+        jobs: index.jobs(&uid).iter().filter_map(|job| foreign(job)).collect(),
+        uid,
+    }
+}
+
+/// A Job of the operator's own making, or of the one before it (R31); others of this owner are none of its business.
 #[must_use]
 pub fn observed_job(job: &LightJob) -> Option<ObservedJob> {
-    let labels = job.metadata.labels.as_ref()?;
+    let (labels, annotations) = (job.metadata.labels.as_ref()?, job.metadata.annotations.as_ref());
     Some(ObservedJob {
         name: job.metadata.name.clone()?,
         uid: job.metadata.uid.clone()?,
-        kind: match labels.get(crds::KIND_LABEL)?.as_str() {
-            "Scheduled" => RunKind::Scheduled,
-            "OneShot" => RunKind::OneShot,
-            "Trigger" => RunKind::Trigger,
-            "Teardown" => RunKind::Teardown,
-            _ => return None,
+        kind: match labels.get(crds::KIND_LABEL).map(String::as_str) {
+            Some("Scheduled") => RunKind::Scheduled,
+            Some("OneShot") => RunKind::OneShot,
+            Some("Trigger") => RunKind::Trigger,
+            Some("Teardown") => RunKind::Teardown,
+            Some(_) => return None,
+            None => legacy_kind(labels.get(crds::RUN_LABEL)?, job.metadata.name.as_deref()?)?,
         },
+        legacy: !labels.contains_key(crds::KIND_LABEL),
+        legacy_tick: annotations.and_then(|all| all.get(crds::SCHEDULED_TIMESTAMP_ANNOTATION)?.parse().ok()),
         created_at: job.metadata.creation_timestamp.as_ref()?.0,
         deleting_since: job.metadata.deletion_timestamp.as_ref().map(|time| time.0),
         finished: job.status.conditions.iter().flatten().find_map(|condition| finished(job, condition)),

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, 
 use scheduler::claim::Claim;
 use scheduler::report::{Condition, ConditionKind, Phase, Report};
 use scheduler::state::{
-    ActiveJob, InForce, OneShot, Outcome, RunKind, RunResult, SkipReason, Skipped, State, Teardown,
+    ActiveJob, InForce, OneShot, Outcome, RunKind, RunResult, SkipReason, Skipped, State, TakeOver, Teardown,
 };
 use serde_json::{Map, Value};
 
@@ -25,6 +25,13 @@ pub fn state(status: &RunStatus) -> State {
         claims: status.claims.iter().map(|(job, claim)| (job.clone(), claim_in(claim))).collect(),
         active_jobs: status.active_jobs.iter().map(active_in).collect(),
         one_shot: status.one_shot.as_ref().map(|shot| OneShot { hash: shot.hash.clone(), generation: shot.generation }),
+        take_over: status.take_over.as_ref().map(|step| TakeOver {
+            cron_job: step.cron_job.clone(),
+            since: step.since.0,
+            suspended: step.suspended,
+            contested: step.contested,
+            done: step.done,
+        }),
         teardown: status.teardown.as_ref().map(|teardown| Teardown {
             attempts: teardown.attempts,
             retry_at: instant(teardown.retry_at.as_ref()),
@@ -92,6 +99,13 @@ pub fn render(current: &RunStatus, state: &State, report: &Report, now: Timestam
             .one_shot
             .as_ref()
             .map(|shot| crds::OneShot { hash: shot.hash.clone(), generation: shot.generation }),
+        take_over: state.take_over.as_ref().map(|step| crds::TakeOver {
+            cron_job: step.cron_job.clone(),
+            since: Time(step.since),
+            suspended: step.suspended,
+            contested: step.contested,
+            done: step.done,
+        }),
         teardown: state.teardown.as_ref().map(|teardown| crds::Teardown {
             attempts: teardown.attempts,
             retry_at: time(teardown.retry_at),

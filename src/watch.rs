@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 
 use crate::index::{Index, Key};
 use crate::lenient::Lenient;
-use crate::light::{LightConfigMap, LightJob};
+use crate::light::{LightConfigMap, LightCronJob, LightJob};
 use crate::queue::{Lane, Queue};
 
 /// A kind of object the index holds.
@@ -96,12 +96,29 @@ impl Indexed for Lenient<LightConfigMap> {
     }
 }
 
+impl Indexed for Lenient<LightCronJob> {
+    const SELECTOR: Option<&'static str> = OURS;
+
+    fn apply(self, index: &Index) -> Option<Key> {
+        self.0.ok().and_then(|cron_job| index.apply_cron_job(cron_job))
+    }
+
+    fn remove(metadata: &ObjectMeta, index: &Index) -> Option<Key> {
+        index.remove_cron_job(metadata)
+    }
+
+    fn all(index: &Index) -> Vec<ObjectMeta> {
+        index.all_cron_jobs()
+    }
+}
+
 /// Which lists have been seen whole.
 #[derive(Debug, Default)]
 pub struct Synced {
     runs: AtomicBool,
     jobs: AtomicBool,
     configs: AtomicBool,
+    cron_jobs: AtomicBool,
     progress: Notify,
 }
 
@@ -114,11 +131,9 @@ impl Synced {
     /// What has not been seen yet; empty once a look is worth anything.
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
-        [(&self.runs, "runs"), (&self.jobs, "jobs"), (&self.configs, "configmaps")]
-            .into_iter()
-            .filter(|(seen, _)| !seen.load(Ordering::Acquire))
-            .map(|(_, name)| name)
-            .collect()
+        let lists =
+            [(&self.runs, "runs"), (&self.jobs, "jobs"), (&self.configs, "configmaps"), (&self.cron_jobs, "cronjobs")];
+        lists.into_iter().filter(|(seen, _)| !seen.load(Ordering::Acquire)).map(|(_, name)| name).collect()
     }
 
     /// All lists have been seen.
@@ -128,12 +143,13 @@ impl Synced {
     }
 }
 
-/// Follows Runs, Jobs and `ConfigMaps` in one namespace, or in all. Ends when dropped.
+/// Follows Runs, Jobs, `ConfigMaps` and what another operator has left (R31) in one namespace, or in all. Ends when dropped.
 pub async fn run(client: Client, namespace: Option<&str>, index: &Index, queue: &Queue, synced: &Arc<Synced>) {
     tokio::join!(
         follow::<Lenient<Run>>(client.clone(), namespace, index, queue, synced, &synced.runs),
         follow::<Lenient<LightJob>>(client.clone(), namespace, index, queue, synced, &synced.jobs),
-        follow::<Lenient<LightConfigMap>>(client, namespace, index, queue, synced, &synced.configs),
+        follow::<Lenient<LightConfigMap>>(client.clone(), namespace, index, queue, synced, &synced.configs),
+        follow::<Lenient<LightCronJob>>(client, namespace, index, queue, synced, &synced.cron_jobs),
     );
 }
 

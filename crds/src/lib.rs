@@ -18,5 +18,6 @@ pub use raw::Raw;
 pub use run::{ConcurrencyPolicy, ImagePullPolicy, Run, RunSpec};
 pub use schema::{crd, crd_yaml};
 pub use status::{
-    ActiveJob, Claim, OneShot, Outcome, Phase, RunKind, RunResult, RunStatus, ScheduleInForce, SkippedTicks, Teardown,
+    ActiveJob, Claim, OneShot, Outcome, Phase, RunKind, RunResult, RunStatus, ScheduleInForce, SkippedTicks, TakeOver,
+    Teardown,
 };

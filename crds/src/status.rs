@@ -65,6 +65,9 @@ pub struct RunStatus {
     /// The operator's record: the spec that was last run without a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_shot: Option<OneShot>,
+    /// The operator's record: how far the take-over from another operator is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take_over: Option<TakeOver>,
     /// The operator's record: how far the teardown of a Run that is being deleted is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teardown: Option<Teardown>,
@@ -206,6 +209,25 @@ pub struct ScheduleInForce {
     pub suspend: bool,
     /// When the operator saw it first. No tick before this is run.
     pub since: Time,
+}
+
+/// The take-over of a CronJob that another operator made.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TakeOver {
+    /// UID of the CronJob.
+    pub cron_job: String,
+    /// When this step began.
+    pub since: Time,
+    /// Whether it was seen suspended. False if unset.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
+    /// Whether somebody keeps it alive. False if unset.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub contested: bool,
+    /// Whether its Jobs and ticks were taken over. False if unset.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub done: bool,
 }
 
 /// The teardown of a Run that is being deleted.

@@ -22,7 +22,7 @@ pub struct Observation {
     pub report: Report,
     /// The Jobs whose controller is this Run, by UID. The order is irrelevant.
     pub jobs: Vec<ObservedJob>,
-    /// CronJobs whose controller is this Run: another operator has made them (R31).
+    /// Each `CronJob` whose controller is this Run: another operator has made them (R31).
     pub cron_jobs: Vec<ObservedCronJob>,
     /// SHA-256 of the pipeline in the Run's ConfigMap, if there is one that belongs to this Run.
     pub config_hash: Option<String>,

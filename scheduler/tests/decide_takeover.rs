@@ -1,4 +1,4 @@
-//! Taking over from the operator that makes CronJobs (R31).
+//! Taking over from the operator that makes each Run a `CronJob` (R31).
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;

@@ -117,7 +117,9 @@ fn calls() -> BTreeSet<String> {
         }
     }
     // Watches, and the events that kube's recorder writes, are not counted call by call.
-    for (resource, verbs) in [("runs", "list watch"), ("jobs", "list watch"), ("configmaps", "list watch")] {
+    for (resource, verbs) in
+        [("runs", "list watch"), ("jobs", "list watch"), ("configmaps", "list watch"), ("cronjobs", "list watch")]
+    {
         calls.extend(verbs.split(' ').map(|verb| format!("{verb} {resource}")));
     }
     calls.extend(["create events", "patch events"].map(str::to_owned));

@@ -60,9 +60,8 @@ pub struct World {
     pub creates: Creates,
     /// Deleted Jobs stay until [`World::vanish`].
     pub slow_deletes: bool,
-    /// CronJobs of another operator, and whether that operator is alive and lets them run again at once.
+    /// Each `CronJob` of another operator.
     pub cron_jobs: Vec<ObservedCronJob>,
-    pub other_operator: bool,
     /// The answer to creating the ConfigMap.
     pub config_refused: Option<RefusalCause>,
     /// What happened.
@@ -107,7 +106,6 @@ impl World {
             creates: Creates::Work,
             slow_deletes: false,
             cron_jobs: Vec::new(),
-            other_operator: false,
             config_refused: None,
             news: Vec::new(),
             created: Vec::new(),

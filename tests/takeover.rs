@@ -1,0 +1,155 @@
+//! Taking Runs over from the operator that makes CronJobs of them, as that operator leaves them (R31).
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use crds::{Phase, Run};
+use jiff::{Timestamp, ToSpan};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use support::operator::{World, is_ready_for, status};
+
+const NEVER: &str = "never";
+
+/// What the other operator puts on everything.
+fn labels() -> Value {
+    json!({ "app.kubernetes.io/managed-by": "marmot-operator", "runs.marmotdata.io/run": "orders" })
+}
+
+fn owner(api: &str, kind: &str, name: &str, uid: &str) -> Value {
+    json!([{ "apiVersion": api, "kind": kind, "name": name, "uid": uid, "controller": true, "blockOwnerDeletion": true }])
+}
+
+fn template(outcome: &str) -> Value {
+    json!({
+        "metadata": { "labels": labels(), "annotations": { "test.marmotdata.io/outcome": outcome } },
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{ "name": "marmot-ingest", "image": "example.org/marmot:old" }],
+        },
+    })
+}
+
+/// The Run as that operator left it: finalizer, status of its own, the CronJob that ran at `last`.
+async fn legacy(world: &World, last: Timestamp) -> (Run, CronJob) {
+    let run = world.create("orders", json!({ "schedule": "*/5 * * * *", "teardownOnDelete": false })).await;
+    let old = json!({ "status": { "observedGeneration": 1, "phase": "Scheduled", "conditions": [{
+        "type": "Ready", "status": "True", "reason": "CronJobCreated", "message": "CronJob orders is active",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }] } });
+    world.runs().patch_status("orders", &PatchParams::default(), &Patch::Merge(&old)).await.unwrap();
+    let cron_job = cron_job(world, &run).await;
+    let ran = json!({ "status": { "lastScheduleTime": last } });
+    let api = world.api::<CronJob>();
+    (run, api.patch_status(&cron_job.name_any(), &PatchParams::default(), &Patch::Merge(&ran)).await.unwrap())
+}
+
+/// Its schedule is far off, so that kube-controller-manager makes no Job of it during the test.
+async fn cron_job(world: &World, run: &Run) -> CronJob {
+    let cron_job = json!({
+        "metadata": {
+            "name": "orders", "labels": labels(),
+            "ownerReferences": owner("runs.marmotdata.io/v1alpha1", "Run", "orders", &run.uid().unwrap()),
+        },
+        "spec": { "schedule": "0 0 1 1 *", "jobTemplate": { "spec": { "template": template(NEVER) } } },
+    });
+    world.api::<CronJob>().create(&PostParams::default(), &serde_json::from_value(cron_job).unwrap()).await.unwrap()
+}
+
+/// A Job that the CronJob made.
+async fn job(world: &World, cron_job: &CronJob, tick: Timestamp, outcome: &str) -> Job {
+    let job = json!({
+        "metadata": {
+            "name": format!("orders-{}", tick.as_second() / 60), "labels": labels(),
+            "annotations": { "batch.kubernetes.io/cronjob-scheduled-timestamp": tick },
+            "ownerReferences": owner("batch/v1", "CronJob", "orders", &cron_job.uid().unwrap()),
+        },
+        "spec": { "backoffLimit": 0, "template": template(outcome) },
+    });
+    world.jobs().create(&PostParams::default(), &serde_json::from_value(job).unwrap()).await.unwrap()
+}
+
+/// Whole minutes ago.
+fn minutes_ago(minutes: i64) -> Timestamp {
+    let now = Timestamp::now().as_second();
+    Timestamp::from_second(now - now % 60).unwrap() - (minutes * 60).seconds()
+}
+
+// R31: Jobs keep running and become the Run's, no tick the CronJob ran runs again, and the CronJob goes last.
+#[tokio::test]
+async fn a_cron_job_is_taken_over() {
+    let world = World::new("takeover").await;
+    let last = minutes_ago(1);
+    let (run, cron_job) = legacy(&world, last).await;
+    let running = job(&world, &cron_job, last, NEVER).await;
+    let done = job(&world, &cron_job, minutes_ago(6), "success").await;
+    let pods = world.api::<k8s_openapi::api::core::v1::Pod>();
+    let _operator = world.operator(&[]);
+
+    let gone = |cron_job: Option<&CronJob>| cron_job.is_none();
+    let waited = kube::runtime::wait::await_condition(world.api::<CronJob>(), "orders", gone);
+    tokio::time::timeout(Duration::from_secs(40), waited).await.expect("the CronJob goes").unwrap();
+    for old in [&running, &done] {
+        let now = world.jobs().get(&old.name_any()).await.unwrap();
+        assert_eq!(now.uid(), old.uid(), "the Job is the same");
+        assert_eq!(now.owner_references().len(), 1);
+        assert_eq!(now.owner_references()[0].uid, run.uid().unwrap());
+    }
+    let of_running = kube::api::ListParams::default().labels(&format!("job-name={}", running.name_any()));
+    let pods = pods.list(&of_running).await.unwrap().items;
+    assert!(pods.len() == 1 && pods[0].metadata.deletion_timestamp.is_none(), "its pod runs on");
+
+    let taken = |run: &Run| status(run).take_over.is_some_and(|step| step.done) && status(run).active == Some(1);
+    let run = world.run_when("orders", "taken over", taken).await;
+    assert!(status(&run).last_schedule_time.unwrap().0 >= last);
+    assert_eq!(status(&run).phase, Some(Phase::Running));
+    assert!(is_ready_for(&run, "Scheduled"), "{:?}", status(&run).conditions);
+    let names = world.job_names("orders").await;
+    assert!(names.len() <= 3, "nothing of before runs again: {names:?}");
+}
+
+// R31: an operator that keeps the CronJob alive is noticed, and the two do not fight over it.
+#[tokio::test]
+async fn a_living_operator_is_noticed() {
+    let world = World::new("contested").await;
+    let (run, _) = legacy(&world, minutes_ago(1)).await;
+    let _operator = world.operator(&[]);
+    let api = world.api::<CronJob>();
+    let suspended = |cron_job: Option<&CronJob>| {
+        cron_job.is_some_and(|cron_job| cron_job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)))
+    };
+    kube::runtime::wait::await_condition(api.clone(), "orders", suspended).await.unwrap();
+    let on = json!({ "spec": { "suspend": false } });
+    api.patch("orders", &PatchParams::default(), &Patch::Merge(&on)).await.unwrap();
+    world.run_when("orders", "contested", |run| is_ready_for(run, "OtherOperator")).await;
+    assert_eq!(api.get("orders").await.unwrap().spec.unwrap().suspend, Some(false));
+    assert!(world.job_names("orders").await.is_empty());
+    let now = world.runs().get("orders").await.unwrap();
+    assert_eq!(now.uid(), run.uid());
+}
+
+// R26, R31: a one-shot Run that the other operator has dealt with, Job and all, does not run again.
+#[tokio::test]
+async fn a_one_shot_run_does_not_run_again() {
+    let world = World::new("takeover-once").await;
+    let run = world.create("orders", json!({})).await;
+    let job = json!({
+        "metadata": {
+            "name": "orders", "labels": labels(),
+            "ownerReferences": owner("runs.marmotdata.io/v1alpha1", "Run", "orders", &run.uid().unwrap()),
+        },
+        "spec": { "template": template("slow") },
+    });
+    let job = world.jobs().create(&PostParams::default(), &serde_json::from_value(job).unwrap()).await.unwrap();
+    let _operator = world.operator(&[]);
+    let ended = |run: &Run| status(run).phase == Some(Phase::Succeeded);
+    let run = world.run_when("orders", "done", ended).await;
+    assert_eq!(status(&run).last_result.unwrap().job, "orders");
+    assert_eq!(world.job_names("orders").await, ["orders"]);
+    assert_eq!(world.jobs().get("orders").await.unwrap().uid(), job.uid());
+}
