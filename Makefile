@@ -7,7 +7,6 @@ export CARGO_BUILD_JOBS
 
 cluster-binaries:
 	tests/cluster/build.sh
-	tests/marmot/build.sh
 
 # DEMO_KUBECONFIG=FILE uses that cluster; DEMO_SECONDS=N ends by itself.
 demo: cluster-binaries
@@ -20,6 +19,7 @@ image:
 	.ci/image
 
 test: cluster-binaries
+	tests/marmot/build.sh
 	RUST_TEST_THREADS=6 cargo test --workspace --locked
 
 check:
