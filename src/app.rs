@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admin::{self, Gate, Readiness};
-use crate::args::OperatorArgs;
+use crate::args::{ArgsError, OperatorArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::controller::Controller;
 use crate::defaults::JobDefaults;
@@ -21,6 +21,7 @@ use crate::events::Events;
 use crate::execute::Executor;
 use crate::index::Index;
 use crate::leader::{self, Leadership};
+use crate::marmot::{self, Address};
 use crate::metrics::Metrics;
 use crate::objects::Defaults;
 use crate::queue::{Lane, Queue};
@@ -73,6 +74,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     let (index, queue, synced) = (Arc::new(Index::default()), Arc::new(Queue::default()), Arc::new(Synced::default()));
     let ticker = Arc::new(Ticker::new(Arc::clone(&clock), Arc::clone(&queue)));
     let (events, event_writer) = Events::start(client.clone(), holder.clone(), Arc::clone(&metrics));
+    let (marmot, sought) = locate(&args, &synced)?;
     let controller = Arc::new(Controller {
         index: Arc::clone(&index),
         synced: Arc::clone(&synced),
@@ -83,7 +85,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
             index: Arc::clone(&index),
             clock: Arc::clone(&clock),
             defaults: Defaults {
-                marmot_url: args.marmot_url.clone(),
+                marmot: marmot.clone(),
                 image: args.image.clone(),
                 service_account: args.ingest_service_account.clone(),
                 runner: args.runner(),
@@ -99,11 +101,16 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     });
 
     let mut background = JoinSet::new();
+    let services = client.clone();
     let namespace = args.watched_namespace().map(str::to_owned);
     background.spawn({
         let (index, queue, synced) = (Arc::clone(&index), Arc::clone(&queue), Arc::clone(&synced));
         async move { watches::run(client, namespace.as_deref(), &index, &queue, &synced).await }
     });
+    if let Some((told, namespace)) = sought {
+        background.spawn(marmot::follow(services, namespace, told, Arc::clone(&synced)));
+    }
+    background.spawn(follow_marmot(marmot, Arc::clone(&controller)));
     background.spawn(open_when_synced(cache_gate, synced));
     background.spawn({
         let (ticker, controller) = (Arc::clone(&ticker), Arc::clone(&controller));
@@ -172,6 +179,26 @@ async fn follow_leadership(mut leadership: watch::Receiver<Leadership>, controll
         if leadership.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// The address of Marmot; where it has to be found, also where to tell it and in which namespace to look.
+type Located = (Address, Option<(watch::Sender<Option<String>>, String)>);
+
+fn locate(args: &OperatorArgs, synced: &Synced) -> Result<Located, ArgsError> {
+    if args.marmot_url.is_empty() {
+        let (marmot, told) = Address::sought();
+        return Ok((marmot, Some((told, args.own_namespace().ok_or(ArgsError::NoMarmotNamespace)?))));
+    }
+    synced.see_services();
+    Ok((Address::given(&args.marmot_url), None))
+}
+
+/// Everybody is looked at when Marmot is found, lost or found elsewhere.
+async fn follow_marmot(mut marmot: Address, controller: Arc<Controller>) {
+    loop {
+        marmot.changed().await;
+        look_at_everybody(&controller);
     }
 }
 

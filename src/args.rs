@@ -48,8 +48,8 @@ pub struct OperatorArgs {
     #[arg(long, default_value = "", value_parser = value::namespace_or_all, value_name = "NAMESPACE")]
     pub namespace: String,
 
-    /// Marmot as the ingestion pods reach it
-    #[arg(long, default_value = "http://marmot:8080", value_parser = value::url, value_name = "URL")]
+    /// Marmot as the ingestion pods reach it; empty: the Service of Marmot's chart in the operator's own namespace
+    #[arg(long, default_value = "http://marmot:8080", value_parser = value::url_or_none, value_name = "URL")]
     pub marmot_url: String,
 
     /// Image of the ingestion pods; empty: each Run names its own in spec.image
@@ -146,6 +146,11 @@ pub enum ArgsError {
          single operator with --leader-elect=false"
     )]
     NoLeaseNamespace,
+    /// Nothing says where to look for Marmot.
+    #[error(
+        "--marmot-url: empty means the operator's own namespace, which is not known outside a cluster; give the URL"
+    )]
+    NoMarmotNamespace,
     /// The duration has a fraction, which a Lease cannot store.
     #[error("--leader-elect-lease-duration: {} is not a whole number of seconds; try 15s", humantime::format_duration(*.0))]
     LeaseDuration(Duration),
@@ -192,11 +197,22 @@ impl OperatorArgs {
         Some(Runner { image, pull_secrets: self.runner_image_pull_secret.clone() })
     }
 
+    /// The namespace the operator runs in: `$POD_NAMESPACE`, else the pod's own; `None` outside a cluster.
+    #[must_use]
+    pub fn own_namespace(&self) -> Option<String> {
+        own_namespace(std::env::var("POD_NAMESPACE").ok().as_deref(), Path::new(NAMESPACE_FILE))
+    }
+
     /// The namespace to watch; `None` for all.
     #[must_use]
     pub fn watched_namespace(&self) -> Option<&str> {
         Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty())
     }
+}
+
+fn own_namespace(pod_namespace: Option<&str>, file: &Path) -> Option<String> {
+    let in_file = || std::fs::read_to_string(file).ok().map(|text| text.trim().to_owned());
+    pod_namespace.map(str::to_owned).or_else(in_file).filter(|namespace| !namespace.is_empty())
 }
 
 impl ElectionArgs {
@@ -218,9 +234,7 @@ impl ElectionArgs {
         let namespace = self
             .leader_election_namespace
             .clone()
-            .or_else(|| pod_namespace.map(str::to_owned))
-            .or_else(|| std::fs::read_to_string(file).ok().map(|text| text.trim().to_owned()))
-            .filter(|namespace| !namespace.is_empty())
+            .or_else(|| own_namespace(pod_namespace, file))
             .ok_or(ArgsError::NoLeaseNamespace)?;
         Ok(Some(LeaderConfig {
             namespace,

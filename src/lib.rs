@@ -17,6 +17,7 @@ pub mod index;
 pub mod leader;
 pub mod lenient;
 pub mod light;
+pub mod marmot;
 pub mod memory;
 pub mod metrics;
 pub mod objects;

@@ -16,6 +16,7 @@ use scheduler::state::RunKind;
 use sha2::{Digest, Sha256};
 
 use crate::defaults::JobDefaults;
+use crate::marmot::Address;
 pub use pod::CONTAINER;
 pub use runner::Runner;
 
@@ -28,8 +29,8 @@ const TEARDOWN_DEADLINE: i64 = 600;
 /// What every pod of this operator shares: flags, not spec.
 #[derive(Clone, Debug, Default)]
 pub struct Defaults {
-    /// Address of Marmot, `--marmot-url`.
-    pub marmot_url: String,
+    /// Address of Marmot.
+    pub marmot: Address,
     /// Image of the ingestion container, `--image`; empty means that each Run names its own.
     pub image: String,
     /// ServiceAccount of ingestion pods, `--ingest-service-account`.

@@ -77,10 +77,12 @@ fn spec(indexed: &IndexedRun, defaults: &Defaults) -> Spec {
 
 /// What neither the Run nor the operator's flags say.
 fn missing_default(indexed: &IndexedRun, defaults: &Defaults) -> Option<Problem> {
-    if defaults.marmot_url.is_empty() {
+    if defaults.marmot.get().is_none() {
         return Some(Problem {
             reason: "NoMarmot".to_owned(),
-            message: "the operator does not know where Marmot is: start it with --marmot-url".to_owned(),
+            message: "Marmot is not found: no Service with app.kubernetes.io/name=marmot in the operator's namespace; install it \
+                      there, or set operator.marmot.url of the chart (--marmot-url)"
+                .to_owned(),
         });
     }
     (defaults.image.is_empty() && indexed.run.spec.image.is_none()).then(|| Problem {

@@ -119,10 +119,18 @@ pub struct Synced {
     jobs: AtomicBool,
     configs: AtomicBool,
     cron_jobs: AtomicBool,
+    services: AtomicBool,
     progress: Notify,
 }
 
 impl Synced {
+    /// The Services of Marmot have been seen, or do not matter; whether that is new.
+    pub fn see_services(&self) -> bool {
+        let first = !self.services.swap(true, Ordering::AcqRel);
+        self.progress.notify_one();
+        first
+    }
+
     /// Waits for the next list to be complete.
     pub async fn progress(&self) {
         self.progress.notified().await;
@@ -131,8 +139,13 @@ impl Synced {
     /// What has not been seen yet; empty once a look is worth anything.
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
-        let lists =
-            [(&self.runs, "runs"), (&self.jobs, "jobs"), (&self.configs, "configmaps"), (&self.cron_jobs, "cronjobs")];
+        let lists = [
+            (&self.runs, "runs"),
+            (&self.jobs, "jobs"),
+            (&self.configs, "configmaps"),
+            (&self.cron_jobs, "cronjobs"),
+            (&self.services, "services"),
+        ];
         lists.into_iter().filter(|(seen, _)| !seen.load(Ordering::Acquire)).map(|(_, name)| name).collect()
     }
 
@@ -220,7 +233,7 @@ fn take_in<K: Indexed>(event: Event<K>, index: &Index, listed: &mut HashSet<Stri
 
 /// Pauses between attempts at a watch: doubling from 0.2 s to 10 s (R38).
 #[derive(Debug)]
-struct Pauses(Duration);
+pub(crate) struct Pauses(Duration);
 
 impl Pauses {
     const FIRST: Duration = Duration::from_millis(200);

@@ -73,7 +73,6 @@ fn leader_elect_is_a_go_boolean(#[case] flags: &[&str], #[case] expected: bool) 
 #[case("--leader-election-namespace=", "at most 63 lower-case letters")]
 #[case("--namespace=Team_A", "at most 63 lower-case letters")]
 #[case("--marmot-url=marmot:8080", "such as http://")]
-#[case("--marmot-url=", "such as http://")]
 #[case("--ingest-service-account=", "ServiceAccount")]
 #[case("--image=a b", "no spaces")]
 #[case("--log-format=xml", "possible values: text, json")]

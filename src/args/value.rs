@@ -90,7 +90,11 @@ pub(super) fn image(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn url(text: &str) -> Result<String, String> {
+pub(super) fn url_or_none(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { url(text) }
+}
+
+fn url(text: &str) -> Result<String, String> {
     let wrong = || "write a URL such as http://marmot.marmot.svc:8080".to_owned();
     let url: http::Uri = text.parse().map_err(|_| wrong())?;
     let right = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty());

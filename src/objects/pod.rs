@@ -40,8 +40,11 @@ pub(super) fn spec(run: &Run, kind: RunKind, defaults: &Defaults) -> PodSpec {
         mounts.extend(runner::mounts());
         pull_secrets.extend(runner.pull_secrets());
     }
-    let mut env =
-        vec![variable("MARMOT_HOST", &defaults.marmot_url), variable("HOME", SCRATCH), variable("TMPDIR", SCRATCH)];
+    let mut env = vec![
+        variable("MARMOT_HOST", &defaults.marmot.get().unwrap_or_default()),
+        variable("HOME", SCRATCH),
+        variable("TMPDIR", SCRATCH),
+    ];
     if let Some(role) = role {
         volumes.push(aws_token());
         mounts.push(VolumeMount { read_only: Some(true), ..mount("marmot-aws-token", AWS_TOKEN_DIR) });

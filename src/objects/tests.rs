@@ -13,7 +13,7 @@ fn made(spec: Value, kind: RunKind, runner: impl Into<Option<Runner>>) -> Job {
     });
     let run: Run = serde_json::from_value(run).unwrap();
     let defaults = Defaults {
-        marmot_url: "http://marmot:8080".to_owned(),
+        marmot: Address::given("http://marmot:8080"),
         image: "example.org/marmot:1".to_owned(),
         service_account: "marmot-ingest".to_owned(),
         runner: runner.into(),

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 
-use crate::support::operator::{PATIENCE, World, finished, status};
+use crate::support::operator::{PATIENCE, World, finished, is_ready_for, status};
 use crate::{arguments, dry_run, helm};
 
 /// A kubeconfig for the chart's ServiceAccount.
@@ -86,8 +89,19 @@ async fn a_role_in_one_namespace_is_enough() {
     }
     let _operator = start(&objects, &kubeconfig(&world, &release), &release);
 
+    // Marmot is not there yet, and found as soon as it is.
     world.create("orders", json!({})).await;
+    world.run_when("orders", "without Marmot", |run| is_ready_for(run, "NoMarmot")).await;
+    let marmot = json!({
+        "metadata": { "name": "catalog", "labels": { "app.kubernetes.io/name": "marmot" } },
+        "spec": { "ports": [{ "name": "http", "port": 8080 }] },
+    });
+    let services: Api<Service> = Api::namespaced(world.client.clone(), &release);
+    services.create(&PostParams::default(), &serde_json::from_value(marmot).unwrap()).await.unwrap();
     let job = world.job_when("orders-gen1", "finished", finished).await;
+    let container = &job.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0];
+    let host = container.env.as_ref().unwrap().iter().find(|variable| variable.name == "MARMOT_HOST").unwrap();
+    assert_eq!(host.value, Some(format!("http://catalog.{release}.svc:8080")));
     assert_eq!(job.spec.unwrap().active_deadline_seconds, Some(1234));
     world.run_when("orders", "reported", |run| status(run).last_result.is_some()).await;
     event(&world, "orders").await;
