@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use jiff::Timestamp;
-use scheduler::{names, sweep};
+use scheduler::sweep;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -121,8 +121,7 @@ impl Controller {
             let decision = scheduler::decide(&observation, decided.0);
             wake = decision.wake;
             if decision.effects.is_empty() {
-                memory.retain(|name| name == names::CONFIG || observation.state.claims.contains_key(name));
-                memory.endings.clear();
+                memory.tidy(&observation);
                 return Some(Rest::Until(wake));
             }
             let run = Arc::clone(&indexed.run);

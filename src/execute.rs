@@ -119,6 +119,7 @@ impl Executor {
             Effect::CreateJob(order) => self.create_job(plan, order).await,
             Effect::DeleteJob(deletion) => self.delete_job(plan, deletion).await,
             Effect::LookUpJob(name) => self.look_up(plan, name).await,
+            Effect::AskPods(job) => self.ask_pods(plan, job).await,
             Effect::ConfirmRun => self.confirm_run(plan).await,
             Effect::SuspendCronJob(uid) => self.suspend_cron_job(plan, uid).await,
             Effect::AdoptJob { name, uid } => self.adopt_job(plan, name, uid).await,

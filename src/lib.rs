@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod objects;
 pub mod observe;
 pub mod parsed;
+pub mod pending;
 pub mod periodic;
 pub mod pipeline;
 pub mod preflight;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use scheduler::observation::{Process, Refusal, RefusalCause};
+use scheduler::names;
+use scheduler::observation::{Observation, Process, Refusal, RefusalCause, Waiting};
 
 use crate::ending::Ending;
 
@@ -23,6 +24,8 @@ pub struct Memory {
     pub refused: BTreeMap<String, (Refusal, u32)>,
     /// What the pods said of Jobs that have ended, by the Job's UID; `None` if nothing. Kept until it is recorded.
     pub endings: BTreeMap<String, Option<Ending>>,
+    /// Why pods do not start, by Job.
+    pub waiting: BTreeMap<String, Waiting>,
     /// How often pods were asked in vain.
     pub unanswered: u32,
     /// Failed calls since the last look that went through.
@@ -39,6 +42,7 @@ impl Memory {
             in_doubt: self.in_doubt.clone(),
             absent: absent.clone(),
             refused: self.refused.iter().map(|(name, (refusal, _))| (name.clone(), refusal.clone())).collect(),
+            waiting: self.waiting.clone(),
         }
     }
 
@@ -53,10 +57,14 @@ impl Memory {
         news
     }
 
-    /// Forgets what concerns neither a claim nor the ConfigMap any more.
-    pub fn retain(&mut self, concerns: impl Fn(&str) -> bool) {
+    /// At rest: forgets what concerns neither a claim nor the ConfigMap nor an unfinished Job any more.
+    pub fn tidy(&mut self, observation: &Observation) {
+        let claims = &observation.state.claims;
+        let concerns = |name: &String| name == names::CONFIG || claims.contains_key(name);
         self.in_doubt.retain(|name, _| concerns(name));
         self.refused.retain(|name, _| concerns(name));
+        self.waiting.retain(|name, _| observation.job(name).is_some_and(|job| job.finished.is_none() && !job.running));
+        self.endings.clear();
     }
 
     /// How long to wait after another failed call.

@@ -130,8 +130,15 @@ pub fn observed_job(job: &LightJob) -> Option<ObservedJob> {
         legacy_tick: annotations.and_then(|all| all.get(crds::SCHEDULED_TIMESTAMP_ANNOTATION)?.parse().ok()),
         created_at: job.metadata.creation_timestamp.as_ref()?.0,
         deleting_since: job.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+        running: is_running(job),
         finished: job.status.conditions.iter().flatten().find_map(|condition| finished(job, condition)),
     })
+}
+
+/// A queueing system may hold a Job back on purpose (R17); an ingestion container is ready as soon as it runs.
+fn is_running(job: &LightJob) -> bool {
+    let held = |condition: &JobCondition| condition.type_ == "Suspended" && condition.status == "True";
+    job.status.ready.is_some_and(|ready| ready > 0) || job.status.conditions.iter().flatten().any(held)
 }
 
 /// A Job has finished when it has `Complete` or `Failed` (R5), not when a pod of it has.

@@ -4,13 +4,14 @@
 //! what the Jobs tell (`jobs`), whether the clock can be trusted (`skew`), what changed in the schedule (`in_force`),
 //! whether another operator still runs it (`takeover`),
 //! which runs are due (`scheduled`, `oneshot`, `trigger`) or how far the end is (`teardown`), which claims may create
-//! now (`start`), which Jobs are superfluous (`history`), and what to tell users (`status`). What comes out is at most one step of the start protocol: a create is decided alone
+//! now (`start`), which Jobs are superfluous (`history`) or do not start (`pending`), and what to tell users (`status`). What comes out is at most one step of the start protocol: a create is decided alone
 //! and only under a claim that is recorded already, a changed state is written before anything that depends on it.
 
 mod history;
 mod in_force;
 mod jobs;
 mod oneshot;
+mod pending;
 mod scheduled;
 mod skew;
 mod start;
@@ -50,6 +51,7 @@ pub fn decide(observation: &Observation, now: Timestamp) -> Decision {
     }
     start::judge(&mut look);
     history::prune(&mut look);
+    pending::ask(&mut look);
     look.conclude()
 }
 

@@ -31,6 +31,8 @@ pub enum Effect {
     DeleteJob(Deletion),
     /// Ask the API server itself whether a Job exists, because the cache does not show it (R33).
     LookUpJob(String),
+    /// Look at the pods of a Job that do not start (R41).
+    AskPods(String),
     /// Go on only if the API server itself holds the Run at the version that was observed. For the rare decisions that
     /// a stale cache would turn into harm.
     ConfirmRun,

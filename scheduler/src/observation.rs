@@ -115,6 +115,8 @@ pub struct ObservedJob {
     pub created_at: Timestamp,
     /// `metadata.deletionTimestamp`, if it is being deleted.
     pub deleting_since: Option<Timestamp>,
+    /// A pod of it runs, or it is held back on purpose, as far as its status tells.
+    pub running: bool,
     /// How it ended: set once it has the condition `Complete` or `Failed` (R5).
     pub finished: Option<Finished>,
     /// Another operator made it: it has no claim and never had one (R31).
@@ -178,6 +180,17 @@ pub struct Process {
     pub absent: BTreeSet<String>,
     /// Jobs (or the ConfigMap) that the API server refused to create.
     pub refused: BTreeMap<String, Refusal>,
+    /// What was found out about Jobs whose pod does not start.
+    pub waiting: BTreeMap<String, Waiting>,
+}
+
+/// A look at the pods of a Job (R41).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What keeps the pod from starting, if anything.
+    pub why: Option<Problem>,
+    /// When it was looked at.
+    pub asked_at: Timestamp,
 }
 
 /// The API server's "no" to a create.

@@ -35,6 +35,7 @@ mod tests {
             created_at: at(0),
             deleting_since: None,
             finished: Some(end),
+            running: false,
             legacy: false,
             legacy_tick: None,
         };

@@ -4,7 +4,7 @@
 mod support;
 
 use rstest::rstest;
-use scheduler::observation::{RefusalCause, Spec};
+use scheduler::observation::{Problem, RefusalCause, Spec};
 use scheduler::policy::ConcurrencyPolicy::Allow;
 use scheduler::report::{ConditionKind, Phase};
 use scheduler::state::Outcome;
@@ -214,4 +214,27 @@ fn an_end_seen_late_is_not_the_last_result() {
     world.finish_unseen(&newest, Outcome::Succeeded);
     world.look();
     assert_eq!(world.state.last_result.as_ref().map(|result| result.job.clone()), Some(newest));
+}
+
+// R41: after 30 s its pod is looked at, at most once a minute, and the reason is told once.
+#[test]
+fn a_run_whose_pod_does_not_start_says_why() {
+    let mut world = World::new(every("0 * * * *"), at("10:59:00"));
+    let image = Problem { reason: "ImagePull".to_owned(), message: "no such image".to_owned() };
+    world.pods_wait = Some(image);
+    world.advance_to(at("11:00:29"));
+    assert_eq!((world.asked, ready(&world)), (0, (Some(true), "Scheduled")));
+    world.advance_to(at("11:00:31"));
+    assert_eq!((world.asked, ready(&world)), (1, (Some(false), "PodPending")));
+    assert!(world.condition(ConditionKind::Ready).message.contains("no such image"));
+    assert_eq!(world.condition(ConditionKind::Stalled).status, Some(false));
+    assert_eq!(world.report.next, Some(at("12:00:00")), "the schedule is armed all the same");
+    let writes = world.writes;
+    world.advance_to(at("11:10:00"));
+    assert_eq!((world.asked, world.writes, world.problems().len()), (10, writes, 1));
+    world.jobs.get_mut(&tick("11:00:00")).unwrap().running = true;
+    world.look();
+    assert_eq!(ready(&world), (Some(true), "Scheduled"));
+    world.advance_to(at("11:30:00"));
+    assert_eq!(world.asked, 10);
 }

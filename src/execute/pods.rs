@@ -1,18 +1,19 @@
-//! Asking the pods of a Job how it ended (R36). A LIST by label, when a Job has ended and never otherwise.
+//! Asking the pods of a Job how it ended (R36) or why they do not start (R41): a LIST by label, and never otherwise.
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
-use scheduler::observation::Observation;
+use scheduler::observation::{Observation, Waiting};
 use tracing::warn;
 
-use super::{ExecuteError, Executor};
+use super::{ExecuteError, Executor, Plan, namespace};
 use crate::ending::{self, Ending};
 use crate::leader::Term;
 use crate::memory::Memory;
 use crate::metrics::{Resource, Verb};
+use crate::pending;
 
 /// Label on pods with the name of their Job.
 const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
@@ -51,6 +52,21 @@ impl Executor {
             }
         }
         recall(memory, observation);
+        Ok(())
+    }
+
+    /// Looks why the pod of a Job does not start (R41). No answer is as good as "it runs": it is asked again.
+    pub(super) async fn ask_pods(&self, plan: &mut Plan<'_>, job: &str) -> Result<(), ExecuteError> {
+        let namespace = namespace(&plan.run).to_owned();
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+        let params = ListParams::default().labels(&format!("{JOB_LABEL}={job}")).limit(MOST_PODS);
+        let call = self.call(plan.term, Verb::List, Resource::Pods, job, pods.list(&params));
+        let answer = tokio::time::timeout(TIMEOUT, call).await;
+        if matches!(answer, Ok(Err(ExecuteError::NotLeading))) {
+            return Err(ExecuteError::NotLeading);
+        }
+        let why = answer.ok().and_then(Result::ok).and_then(|pods| pending::why(&pods.items));
+        plan.memory.waiting.insert(job.to_owned(), Waiting { why, asked_at: self.clock.now() });
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What users read: phase, counts and conditions (R4, R5), and the news in their changes.
 
-use super::{Look, takeover, teardown};
+use super::{Look, pending, takeover, teardown};
 use crate::decision::News;
 use crate::names;
 use crate::observation::{Problem, RefusalCause};
@@ -14,7 +14,11 @@ const SHARED: &str = "PipelineShared";
 pub(super) fn report(look: &Look<'_>) -> Report {
     let active = i32::try_from(look.unfinished().len()).unwrap_or(i32::MAX);
     let disarmed = disarmed(look);
-    let problem = disarmed.clone().or_else(|| refused(look)).filter(|_| !look.obs.run.is_deleting());
+    let problem = disarmed
+        .clone()
+        .or_else(|| refused(look))
+        .or_else(|| pending::problem(look))
+        .filter(|_| !look.obs.run.is_deleting());
     Report {
         observed_generation: look.obs.run.generation,
         phase: phase(look, active),
@@ -155,9 +159,8 @@ fn reconciling(look: &Look<'_>) -> Condition {
 
 /// Problems that only an edit mends are stalls; a refused Job is tried again.
 fn stalled(problem: Option<&Problem>) -> Condition {
-    match problem.filter(|problem| {
-        !matches!(problem.reason.as_str(), "FailedCreate" | "NoMarmot" | "ClockSkew" | "OtherOperator")
-    }) {
+    let passing = ["FailedCreate", "NoMarmot", "ClockSkew", "OtherOperator", pending::REASON];
+    match problem.filter(|problem| !passing.contains(&problem.reason.as_str())) {
         Some(problem) => Condition::new(ConditionKind::Stalled, true, &problem.reason, &problem.message),
         None => Condition::new(ConditionKind::Stalled, false, "UpToDate", "nothing stands in the way"),
     }

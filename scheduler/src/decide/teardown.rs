@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Look, takeover};
+use super::{Look, pending, takeover};
 use crate::claim::Claim;
 use crate::decision::{Deletion, DeletionReason, Effect, News};
 use crate::names;
@@ -168,7 +168,8 @@ pub(super) fn describe(look: &Look<'_>) -> (&'static str, String) {
     let refusal = look.obs.process.refused.values().next().map(|refusal| refusal.message.clone());
     let failure = refusal.or_else(|| look.state.teardown.as_ref()?.message.clone());
     let problem = look.obs.spec.teardown_problem.as_ref().map(|problem| problem.message.clone());
-    if let Some(why) = problem.or(failure) {
+    let pending = pending::problem(look).map(|problem| problem.message);
+    if let Some(why) = problem.or(pending).or(failure) {
         let way_out = format!(r#"kubectl patch run {run} --type merge -p '{{"spec":{{"teardownOnDelete":false}}}}'"#);
         return ("TeardownFailed", format!("{why}; it is tried again; to let the Run go without it: {way_out}"));
     }

@@ -12,6 +12,7 @@ use scheduler::decision::{Decision, Deletion, DeletionReason, Effect, JobOrder, 
 use scheduler::names;
 use scheduler::observation::{
     Finished, Observation, ObservedCronJob, ObservedJob, Problem, Process, Refusal, RefusalCause, RunMeta, Spec,
+    Waiting,
 };
 use scheduler::policy::ConcurrencyPolicy;
 use scheduler::report::{Condition, ConditionKind, Report};
@@ -60,6 +61,10 @@ pub struct World {
     pub creates: Creates,
     /// Deleted Jobs stay until [`World::vanish`].
     pub slow_deletes: bool,
+    /// Why pods made from now on do not start.
+    pub pods_wait: Option<Problem>,
+    /// How often pods were looked at.
+    pub asked: usize,
     /// Each `CronJob` of another operator.
     pub cron_jobs: Vec<ObservedCronJob>,
     /// The answer to creating the ConfigMap.
@@ -105,6 +110,8 @@ impl World {
             hidden: BTreeSet::new(),
             creates: Creates::Work,
             slow_deletes: false,
+            pods_wait: None,
+            asked: 0,
             cron_jobs: Vec::new(),
             config_refused: None,
             news: Vec::new(),
@@ -243,6 +250,7 @@ impl World {
             kind,
             created_at,
             deleting_since: None,
+            running: self.pods_wait.is_none(),
             finished: None,
             legacy: false,
             legacy_tick: None,
@@ -373,6 +381,11 @@ impl World {
                 self.looked_up.push(name);
             }
             Effect::ConfirmRun => {}
+            Effect::AskPods(name) => {
+                self.asked += 1;
+                let waiting = Waiting { why: self.pods_wait.clone(), asked_at: self.now };
+                self.process.waiting.insert(name, waiting);
+            }
             Effect::SuspendCronJob(uid) => self.cron_job(&uid).suspended = true,
             Effect::AdoptJob { name, uid } => self.adopt(&name, &uid),
             Effect::DeleteCronJob(uid) => {

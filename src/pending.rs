@@ -1,0 +1,97 @@
+//! Why the pod of a Job does not start, in the words of scheduler, kubelet and runtime (R41). Pure.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use scheduler::observation::Problem;
+
+/// Longest message taken over.
+const MAX_MESSAGE: usize = 400;
+
+/// What the newest pod waits for; `None` if it runs, or has run.
+#[must_use]
+pub fn why(pods: &[Pod]) -> Option<Problem> {
+    let age = |pod: &&Pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let Some(pod) = pods.iter().max_by_key(age) else {
+        let message = "none could be made; `kubectl describe job` says why: a quota, a ServiceAccount that is missing, \
+                       a policy";
+        return Some(problem("NoPod", message));
+    };
+    let status = pod.status.as_ref()?;
+    if status.phase.as_deref() != Some("Pending") {
+        return None;
+    }
+    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let waiting = |container: &ContainerStatus| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref().filter(|reason| *reason != "PodInitializing")?;
+        Some(explain(&container.image, reason, waiting.message.as_deref().unwrap_or_default()))
+    };
+    let unscheduled = || {
+        let conditions = status.conditions.iter().flatten();
+        let mut failed =
+            conditions.filter(|condition| condition.status == "False" && condition.type_ == "PodScheduled");
+        let condition = failed.next()?;
+        Some(problem(condition.reason.as_deref().unwrap_or("Unschedulable"), condition.message.as_deref()?))
+    };
+    containers.into_iter().find_map(waiting).or_else(unscheduled)
+}
+
+/// The kubelet says the same thing in turns with two words; the first of them is kept here.
+fn explain(image: &str, reason: &str, message: &str) -> Problem {
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" => {
+            problem("ImagePull", &format!("image {image} cannot be pulled: check its name and imagePullSecrets"))
+        }
+        "ContainerCreating" => problem(
+            reason,
+            "a volume is not ready; a Secret or ConfigMap that it names may be missing (`kubectl describe pod` says which)",
+        ),
+        _ => problem(reason, message),
+    }
+}
+
+fn problem(reason: &str, message: &str) -> Problem {
+    Problem { reason: reason.to_owned(), message: message.chars().take(MAX_MESSAGE).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    fn pod(created: &str, status: &Value) -> Pod {
+        let metadata = json!({ "creationTimestamp": created });
+        serde_json::from_value(json!({ "metadata": metadata, "status": status })).unwrap()
+    }
+
+    fn waits(reason: &str, message: &str) -> Value {
+        json!({ "phase": "Pending", "containerStatuses": [{
+            "name": "marmot-ingest", "image": "example.org/marmot:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "waiting": { "reason": reason, "message": message } },
+        }] })
+    }
+
+    // R41
+    #[rstest]
+    #[case(waits("ErrImagePull", "x"), Some(("ImagePull", "example.org/marmot:1")))]
+    #[case(waits("ImagePullBackOff", "y"), Some(("ImagePull", "example.org/marmot:1")))]
+    #[case(waits("CreateContainerConfigError", "secret \"db\" not found"), Some(("CreateContainerConfigError", "db")))]
+    #[case(waits("ContainerCreating", ""), Some(("ContainerCreating", "Secret")))]
+    #[case(waits("PodInitializing", ""), None)]
+    #[case(json!({ "phase": "Running" }), None)]
+    #[case(json!({ "phase": "Pending", "conditions": [{ "type": "PodScheduled", "status": "False",
+        "reason": "Unschedulable", "message": "0/1 nodes are available" }] }), Some(("Unschedulable", "0/1 nodes")))]
+    fn the_reason_is_told_in_words(#[case] status: Value, #[case] expected: Option<(&str, &str)>) {
+        let why = why(&[pod("2026-01-01T00:00:00Z", &waits("Old", "")), pod("2026-01-01T00:00:01Z", &status)]);
+        assert_eq!(why.as_ref().map(|why| why.reason.as_str()), expected.map(|(reason, _)| reason));
+        if let (Some(why), Some((_, words))) = (why, expected) {
+            assert!(why.message.contains(words), "{}", why.message);
+        }
+    }
+
+    // R41: neither quota nor policy lets a pod be made.
+    #[test]
+    fn a_job_without_pods_says_so() {
+        assert_eq!(why(&[]).unwrap().reason, "NoPod");
+    }
+}
