@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::next::NextArgs;
+use crate::cli::validate::ValidateArgs;
 use crate::leader::{self, LeaderConfig};
 use crate::objects::Runner;
 use crate::telemetry::LogFormat;
@@ -36,6 +38,10 @@ pub enum Command {
     Operator(Box<OperatorArgs>),
     /// Print the CustomResourceDefinition of Run (`marmot-operator crd | kubectl apply --server-side -f -`)
     Crd,
+    /// Show when a schedule runs next, and what daylight saving does to it
+    Next(NextArgs),
+    /// Check manifests of Runs without a cluster
+    Validate(ValidateArgs),
     /// Run marmot inside an ingestion pod and tell how it really ended; the operator's Jobs call this
     #[command(subcommand)]
     Runner(crate::runner::args::Command),

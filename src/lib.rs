@@ -7,8 +7,10 @@
 pub mod admin;
 pub mod app;
 pub mod args;
+pub mod cli;
 pub mod clock;
 pub mod controller;
+pub mod credentials;
 pub mod defaults;
 pub mod ending;
 pub mod events;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use marmot_operator::args::{Cli, Command};
-use marmot_operator::{app, runner, telemetry};
+use marmot_operator::{app, cli, runner, telemetry};
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
@@ -13,6 +13,8 @@ fn main() -> anyhow::Result<ExitCode> {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(app::run(*args))?;
         }
         Command::Crd => print!("{}", crds::crd_yaml().map_err(anyhow::Error::msg)?),
+        Command::Next(args) => return Ok(cli::next::main(&args)),
+        Command::Validate(args) => return Ok(cli::validate::main(&args)),
         Command::Runner(command) => return Ok(runner::main(&command)),
     }
     Ok(ExitCode::SUCCESS)

@@ -7,8 +7,7 @@ fn parse(flags: &[&str]) -> Result<OperatorArgs, String> {
     let line = ["marmot-operator", "operator"].iter().chain(flags);
     match Cli::try_parse_from(line).map_err(|error| error.to_string())?.command {
         Command::Operator(args) => Ok(*args),
-        Command::Crd => Err("crd".to_owned()),
-        Command::Runner(_) => Err("runner".to_owned()),
+        other => Err(format!("{other:?}")),
     }
 }
 
