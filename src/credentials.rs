@@ -1,5 +1,7 @@
 //! Credentials in `spec.runs` (R37): which values look like one, and which come from the environment instead.
 
+use serde_json::Value;
+
 /// Parts of keys whose value is secret.
 const SECRET: [&str; 9] =
     ["password", "passwd", "secret", "token", "apikey", "privatekey", "accesskey", "credentials", "connectionstring"];
@@ -12,6 +14,20 @@ pub fn is_clear_text(key: &str, text: &str) -> bool {
     let key: String = key.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
     let is_secret = SECRET.iter().any(|part| key.contains(part)) && !HARMLESS.contains(&key.as_str());
     is_secret && !text.is_empty() && !text.contains("${") && !text.starts_with('/')
+}
+
+/// Path of the first such secret in a value.
+#[must_use]
+pub fn find_clear_text(path: &str, key: &str, value: &Value) -> Option<String> {
+    match value {
+        Value::Object(map) => map.iter().find_map(|(key, value)| find_clear_text(&format!("{path}.{key}"), key, value)),
+        Value::Array(list) => {
+            let mut entries = list.iter().enumerate();
+            entries.find_map(|(index, value)| find_clear_text(&format!("{path}[{index}]"), key, value))
+        }
+        Value::String(text) => is_clear_text(key, text).then(|| path.to_owned()),
+        _ => None,
+    }
 }
 
 /// A `${` that starts no `${NAME}` and is not escaped (R36): the runner leaves it as it is.

@@ -71,6 +71,7 @@ fn spec(indexed: &IndexedRun, defaults: &Defaults) -> Spec {
         config_hash: parsed.config_hash.clone(),
         teardown: run.teardown_on_delete(),
         problem: parsed.problem.clone().or_else(|| missing_default(indexed, defaults)),
+        warning: parsed.warning.clone(),
         teardown_problem: missing_default(indexed, defaults),
     }
 }

@@ -6,7 +6,7 @@ use scheduler::schedule::{Schedule, Zone};
 use serde_json::{Value, json};
 
 use crate::objects::content_hash;
-use crate::pipeline;
+use crate::{credentials, pipeline};
 
 /// A label of every object holds the Run's name.
 const MAX_NAME: usize = 63;
@@ -22,6 +22,8 @@ pub struct Parsed {
     pub pipeline_hash: String,
     /// Why no run can start.
     pub problem: Option<Problem>,
+    /// What should be mended although it runs (R37).
+    pub warning: Option<Problem>,
 }
 
 impl Parsed {
@@ -49,8 +51,21 @@ impl Parsed {
             config_hash: pipeline.map(|text| content_hash(&text)).unwrap_or_default(),
             pipeline_hash: pipeline_hash(&run.spec),
             problem: too_long.or(invalid),
+            warning: clear_text(&run.spec),
         }
     }
+}
+
+/// The first credential that everybody who may read Runs can read. Its value is not shown.
+fn clear_text(spec: &RunSpec) -> Option<Problem> {
+    let runs: Value = serde_json::from_str(spec.runs.get()).ok()?;
+    let path = credentials::find_clear_text("spec.runs", "", &runs)?;
+    Some(Problem {
+        reason: "ClearTextCredentials".to_owned(),
+        message: format!(
+            "{path} looks like a secret in clear text: put it into a Secret, name that in spec.env and write ${{NAME}} there"
+        ),
+    })
 }
 
 fn schedule(spec: &RunSpec, expression: &str) -> ScheduleSpec {

@@ -261,3 +261,19 @@ async fn a_deleted_run_leaves_nothing() {
 fn tick_name(run: &str, second: i64) -> String {
     scheduler::names::scheduled(run, Timestamp::from_second(second).unwrap())
 }
+
+// R37: clear-text credentials work as documented, with a warning that names the field and not the value.
+#[tokio::test]
+async fn a_secret_in_clear_text_is_warned_of() {
+    let world = World::new("secret").await;
+    let _operator = world.operator(&[]);
+    let run = json!({
+        "apiVersion": "runs.marmotdata.io/v1alpha1", "kind": "Run", "metadata": { "name": "once" },
+        "spec": { "teardownOnDelete": false, "runs": [{ "postgresql": { "password": "hunter2" } }] },
+    });
+    world.runs().create(&PostParams::default(), &serde_json::from_value(run).unwrap()).await.unwrap();
+    let run = world.run_when("once", "done", |run| status(run).phase == Some(Phase::Succeeded)).await;
+    let ready = status(&run).conditions.into_iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "ClearTextCredentials"));
+    assert!(ready.message.contains("spec.runs[0].postgresql.password") && !ready.message.contains("hunter2"));
+}

@@ -78,6 +78,8 @@ pub struct Spec {
     pub config_hash: String,
     /// Why no run can start at all, whatever the schedule says (R11, R41).
     pub problem: Option<Problem>,
+    /// What its author should mend although it runs (R37).
+    pub warning: Option<Problem>,
     /// Why no teardown can start: it needs less than a run.
     pub teardown_problem: Option<Problem>,
 }

@@ -238,3 +238,14 @@ fn a_run_whose_pod_does_not_start_says_why() {
     world.advance_to(at("11:30:00"));
     assert_eq!(world.asked, 10);
 }
+
+// R37: a warning is told once and stops nothing.
+#[test]
+fn a_warning_is_told_once() {
+    let mut world = World::new(every("0 * * * *"), at("10:59:00"));
+    let words = Problem { reason: "ClearTextCredentials".to_owned(), message: "a password".to_owned() };
+    world.edit(|spec| spec.warning = Some(words));
+    assert_eq!(ready(&world), (Some(true), "ClearTextCredentials"));
+    world.advance_to(at("11:30:00"));
+    assert_eq!((world.started().len(), world.problems()), (1, vec!["ClearTextCredentials"]));
+}

@@ -7,9 +7,6 @@ use crate::observation::{Problem, RefusalCause};
 use crate::report::{Condition, ConditionKind, Phase, Report};
 use crate::state::{Outcome, RunResult};
 
-/// Reason of `Ready` while the pipeline has another Run (R11).
-const SHARED: &str = "PipelineShared";
-
 /// The derived part of `status` for the state as decided.
 pub(super) fn report(look: &Look<'_>) -> Report {
     let active = i32::try_from(look.unfinished().len()).unwrap_or(i32::MAX);
@@ -37,7 +34,8 @@ pub(super) fn report(look: &Look<'_>) -> Report {
 pub(super) fn tell(look: &mut Look<'_>, report: &Report) {
     let old = &look.obs.report;
     let (was, is) = (old.condition(ConditionKind::Ready), report.condition(ConditionKind::Ready));
-    let is_warning = |is: &&Condition| is.status == Some(false) || is.reason == SHARED;
+    let warning = warning(look).map(|warning| warning.reason);
+    let is_warning = |is: &&Condition| is.status == Some(false) || Some(&is.reason) == warning.as_ref();
     // What happens on the way out is told as it happens.
     let is_news = |is: &&Condition| Some(*is) != was && !look.obs.run.is_deleting();
     if let Some(is) = is.filter(is_warning).filter(is_news) {
@@ -111,9 +109,10 @@ fn ready(look: &Look<'_>, problem: Option<&Problem>) -> Condition {
         let (reason, message) = ending(look);
         return Condition::new(ready, false, reason, message);
     }
-    match problem {
+    let warning = warning(look);
+    match problem.or(warning.as_ref()) {
+        Some(warning) if problem.is_none() => Condition::new(ready, true, &warning.reason, &warning.message),
         Some(problem) => Condition::new(ready, false, &problem.reason, &problem.message),
-        None if !look.obs.run.namesakes.is_empty() => Condition::new(ready, true, SHARED, shared(look)),
         None if spec.schedule.is_none() => Condition::new(ready, true, "Accepted", "runs once for each change"),
         None if spec.suspend => Condition::new(ready, true, "Suspended", "suspended: no tick runs, triggers do"),
         None => Condition::new(ready, true, "Scheduled", "the schedule is armed"),
@@ -125,13 +124,18 @@ fn ending(look: &Look<'_>) -> (&'static str, String) {
     if look.obs.run.finalizer { teardown::describe(look) } else { ("Deleting", "the Run is being deleted".to_owned()) }
 }
 
-/// The warning of R11.
-fn shared(look: &Look<'_>) -> String {
-    let (name, others) = (&look.obs.run.name, look.obs.run.namesakes.join(", "));
-    format!(
-        "Runs of this name in other namespaces ({others}) write to the same pipeline {name:?} in Marmot and remove each \
-         other's assets: rename all but one"
-    )
+/// It runs, but not as its author should want it.
+fn warning(look: &Look<'_>) -> Option<Problem> {
+    let (name, namesakes) = (&look.obs.run.name, &look.obs.run.namesakes);
+    let shared = (!namesakes.is_empty()).then(|| Problem {
+        reason: "PipelineShared".to_owned(),
+        message: format!(
+            "Runs of this name in other namespaces ({}) write to the same pipeline {name:?} in Marmot and remove each \
+             other's assets: rename all but one",
+            namesakes.join(", ")
+        ),
+    });
+    shared.or_else(|| look.obs.spec.warning.clone())
 }
 
 fn reconciling(look: &Look<'_>) -> Condition {

@@ -45,6 +45,7 @@ pub fn one_shot() -> Spec {
         pipeline_hash: "v1:a".to_owned(),
         config_hash: "a".to_owned(),
         problem: None,
+        warning: None,
         teardown_problem: None,
     }
 }
