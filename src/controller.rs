@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use jiff::Timestamp;
-use scheduler::sweep;
+use scheduler::{Effect, sweep};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -16,7 +16,7 @@ use crate::leader::{Leadership, Term};
 use crate::light::LightJob;
 use crate::memory::Memory;
 use crate::observe::{observe, observed_job};
-use crate::queue::Queue;
+use crate::queue::{Lane, Queue};
 use crate::ticker::Ticker;
 use crate::watch::Synced;
 
@@ -49,6 +49,8 @@ pub struct Controller {
 enum Rest {
     /// Nothing more to do until then, or until something changes.
     Until(Option<Timestamp>),
+    /// Jobs were created. What follows has time until everybody else's Jobs are created.
+    Created(Option<Timestamp>),
     /// A call failed: look again after a pause, or at the wake time if that is earlier.
     Failed(ExecuteError, Option<Timestamp>),
 }
@@ -77,6 +79,10 @@ impl Controller {
             Rest::Until(wake) => {
                 memory.failures = 0;
                 memory.term = Some(term.number());
+                wake
+            }
+            Rest::Created(wake) => {
+                self.queue.push(key.clone(), Lane::Change);
                 wake
             }
             Rest::Failed(ExecuteError::NotLeading, _) => None,
@@ -140,6 +146,10 @@ impl Controller {
                     Err(error) => return Some(Rest::Failed(error, wake)),
                 }
             }
+            // What was looked up is known during this look only, and still to be recorded.
+            if absent.is_empty() && matches!(decision.effects.last(), Some(Effect::CreateJob(_))) {
+                return Some(Rest::Created(wake));
+            }
         }
         warn!(run = %key, "no rest after {MAX_STEPS} steps");
         Some(Rest::Failed(ExecuteError::Conflict, wake))
@@ -147,7 +157,7 @@ impl Controller {
 
     /// The cache was behind: takes in the Run as the API server holds it.
     async fn refresh(&self, key: &Key, plan: &mut Plan<'_>) -> Result<(), ExecuteError> {
-        match self.executor.execute(plan, &scheduler::Effect::ConfirmRun).await {
+        match self.executor.execute(plan, &Effect::ConfirmRun).await {
             Ok(()) | Err(ExecuteError::Conflict) => Ok(()),
             Err(ExecuteError::Gone { .. }) => {
                 self.index.remove_run(&plan.run.metadata);

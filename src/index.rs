@@ -158,6 +158,18 @@ impl Index {
         self.runs.get(key).map(|entry| entry.clone())
     }
 
+    /// How many Runs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// There are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
     /// All Runs.
     #[must_use]
     pub fn keys(&self) -> Vec<Key> {

@@ -15,8 +15,12 @@ use crate::light::{LightCronJob, LightJob};
 use crate::objects::Defaults;
 use crate::status;
 
-/// How far ahead of its tick a claim is made when few Runs are due together.
-pub const LEAD: SignedDuration = SignedDuration::from_secs(2);
+/// How far ahead of its tick a claim is made at least, and all of them where there are few.
+const SHORTEST_LEAD: SignedDuration = SignedDuration::from_secs(2);
+/// Claims of so many Runs are made in a second: fewer than the API server can take, which has ticks to serve meanwhile.
+const CLAIMS_PER_SECOND: usize = 350;
+/// And at most. What is edited within its lead costs a write more.
+const LONGEST_LEAD: SignedDuration = SignedDuration::from_secs(30);
 
 /// The observation of a Run.
 #[must_use]
@@ -33,8 +37,19 @@ pub fn observe(indexed: &IndexedRun, index: &Index, process: Process, defaults: 
         cron_jobs: index.cron_jobs(uid).iter().map(|cron_job| observed_cron_job(cron_job, index)).collect(),
         config_hash: index.config(uid).map(|config| config.hash.clone()),
         process,
-        lead: LEAD,
+        lead: lead(uid, index.len()),
     }
+}
+
+/// When to claim: the more Runs there are, and so perhaps are due together, the longer before the tick, each at a moment
+/// of its own. Then one create is all that is left at the tick, for everybody (R32).
+fn lead(uid: &str, runs: usize) -> SignedDuration {
+    let spread = i64::try_from(runs.saturating_mul(1000) / CLAIMS_PER_SECOND).unwrap_or(i64::MAX);
+    let spread = spread.min((LONGEST_LEAD - SHORTEST_LEAD).as_millis().try_into().unwrap_or(0));
+    // UIDs are random: their digits place the Run evenly.
+    let place = uid.bytes().fold(0_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let own = i64::from(place >> 8).saturating_mul(spread) / (1 << 24);
+    SHORTEST_LEAD.saturating_add(SignedDuration::from_millis(own))
 }
 
 fn metadata(run: &Run, namesakes: Vec<String>) -> RunMeta {
@@ -157,4 +172,24 @@ fn finished(job: &LightJob, condition: &JobCondition) -> Option<Finished> {
     };
     let at = condition.last_transition_time.as_ref().or(job.metadata.creation_timestamp.as_ref())?.0;
     Some(Finished { outcome, at, reason: condition.reason.clone(), message: condition.message.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // R32: claims of many Runs are spread, those of a few are not made early.
+    #[test]
+    fn the_lead_grows_with_the_number_of_runs() {
+        let leads = |runs: usize| {
+            let uids = (0..runs.min(2000)).map(|number| format!("6f{number:06x}-77aa-4b1c-9d0e-00000000{number:04x}"));
+            uids.map(|uid| lead(&uid, runs)).collect::<Vec<_>>()
+        };
+        assert!(leads(3).iter().all(|lead| *lead < SignedDuration::from_millis(2_020)));
+        let many = leads(10_000);
+        assert!(many.iter().all(|lead| (SHORTEST_LEAD..=LONGEST_LEAD).contains(lead)));
+        let middle = SignedDuration::from_secs(16);
+        let early = many.iter().filter(|lead| **lead > middle).count();
+        assert!((800..1200).contains(&early), "{early} of 2000 in the earlier half");
+    }
 }
