@@ -1,0 +1,242 @@
+//! The operator's half of the world: looks, effects, and what must hold of each.
+
+use jiff::{SignedDuration, Timestamp};
+use scheduler::decide;
+use scheduler::decision::{Decision, Deletion, Effect, JobOrder, Record};
+use scheduler::names;
+use scheduler::observation::{Observation, ObservedCronJob, ObservedJob, Problem, Refusal, RefusalCause, Waiting};
+use scheduler::policy::ConcurrencyPolicy;
+use scheduler::state::RunKind;
+
+use super::{Creates, World};
+
+/// More decisions in one look than any situation needs: the shell gives up at twice as many.
+const MAX_STEPS: usize = 16;
+
+/// How a look ended.
+enum Rest {
+    Done(Option<Timestamp>),
+    Failed(Option<Timestamp>),
+}
+
+impl World {
+    /// One look, to the end.
+    pub fn look(&mut self) {
+        self.process.absent.clear();
+        self.wake = match self.steps() {
+            Rest::Done(wake) => {
+                self.failures = 0;
+                self.process.first_look = false;
+                self.check_wake(wake);
+                wake
+            }
+            Rest::Failed(wake) => {
+                let again = self.now + pause(self.failures);
+                self.failures += 1;
+                Some(wake.map_or(again, |wake| wake.min(again)))
+            }
+        };
+        self.process.absent.clear();
+    }
+
+    fn steps(&mut self) -> Rest {
+        for _ in 0..MAX_STEPS {
+            let observation = self.observation();
+            let decision = decide(&observation, self.now);
+            self.check(&observation, &decision);
+            if decision.effects.is_empty() {
+                let claims = &self.state.claims;
+                self.process.in_doubt.retain(|job, _| claims.contains_key(job));
+                self.process.refused.retain(|job, _| job == names::CONFIG || claims.contains_key(job));
+                self.refusals.retain(|job, _| job == names::CONFIG || claims.contains_key(job));
+                return Rest::Done(decision.wake);
+            }
+            for effect in decision.effects {
+                if !self.apply(effect) {
+                    return Rest::Failed(decision.wake);
+                }
+            }
+        }
+        panic!("no rest after {MAX_STEPS} steps at {}: {:#?}", self.now, decide(&self.observation(), self.now));
+    }
+
+    fn apply(&mut self, effect: Effect) -> bool {
+        match effect {
+            Effect::EnsureConfig => self.ensure_config(),
+            Effect::Record(record) => self.record(*record),
+            Effect::TakeTrigger(number) => {
+                self.run.trigger = None;
+                self.run.trigger_taken = Some(number);
+                self.taken.push(number);
+            }
+            Effect::CreateJob(order) => return self.create(order),
+            Effect::DeleteJob(deletion) => self.delete_job(deletion),
+            Effect::LookUpJob(name) => {
+                if !self.jobs.contains_key(&name) {
+                    self.process.absent.insert(name.clone());
+                }
+                self.hidden.remove(&name);
+                self.looked_up.push(name);
+            }
+            Effect::ConfirmRun => {}
+            Effect::AskPods(name) => {
+                self.asked += 1;
+                let waiting = Waiting { why: self.pods_wait.clone(), asked_at: self.now };
+                self.process.waiting.insert(name, waiting);
+            }
+            Effect::SuspendCronJob(uid) => self.cron_job(&uid).suspended = true,
+            Effect::AdoptJob { name, uid } => self.adopt(&name, &uid),
+            Effect::DeleteCronJob(uid) => {
+                assert!(self.cron_job(&uid).jobs.is_empty(), "R31: its Jobs would be orphans of nobody");
+                assert!(self.state.take_over.as_ref().is_some_and(|step| step.done), "R31: the mark comes first");
+                self.cron_jobs.clear();
+            }
+            Effect::AddFinalizer => self.run.finalizer = true,
+            Effect::ReleaseFinalizer => self.run.finalizer = false,
+        }
+        true
+    }
+
+    fn cron_job(&mut self, uid: &str) -> &mut ObservedCronJob {
+        self.cron_jobs.iter_mut().find(|cron_job| cron_job.uid == uid).unwrap_or_else(|| panic!("no CronJob {uid}"))
+    }
+
+    fn adopt(&mut self, name: &str, uid: &str) {
+        let cron_job = self.cron_jobs.first_mut().expect("R31: after its CronJob");
+        let place = cron_job.jobs.iter().position(|job| job.uid == uid).unwrap_or_else(|| panic!("no Job {name}"));
+        let job = cron_job.jobs.remove(place);
+        let minutes: i64 = job.name.rsplit('-').next().unwrap().parse().unwrap();
+        self.appear(name, RunKind::Scheduled);
+        let adopted = self.jobs.get_mut(name).unwrap();
+        (adopted.uid, adopted.created_at, adopted.legacy) = (job.uid, job.created_at, true);
+        adopted.legacy_tick = Timestamp::from_second(minutes * 60).ok();
+    }
+
+    fn ensure_config(&mut self) {
+        if let Some(cause) = self.config_refused {
+            self.refuse(names::CONFIG, cause);
+        } else {
+            self.process.refused.remove(names::CONFIG);
+            self.config_hash = Some(self.spec.config_hash.clone());
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        let skewed = self.state.mark.is_some_and(|mark| mark > self.now + SignedDuration::from_hours(1));
+        assert!(skewed || record.state.mark >= self.state.mark, "R12: the mark moved back");
+        assert!(record.state != self.state || record.report != self.report, "R7: an empty write");
+        for entry in &record.state.ledger {
+            assert!(entry.count > 0 && entry.from <= entry.to, "R16: {entry:?}");
+        }
+        self.state = record.state;
+        self.report = record.report;
+        self.news.extend(record.news);
+        self.writes += 1;
+    }
+
+    fn create(&mut self, order: JobOrder) -> bool {
+        assert!(self.now < order.closes_at, "R33: outside its window: {order:?}");
+        let claim = self.state.claims.get(&order.name).unwrap_or_else(|| panic!("R32: no claim for {order:?}"));
+        assert_eq!((&claim.holder, claim.attempt), (&self.process.holder, order.attempt), "R33");
+        assert!(order.tick.is_none_or(|tick| tick <= self.now), "R12: ahead of its tick: {order:?}");
+        let needs_config = order.kind != RunKind::Teardown;
+        assert!(!needs_config || self.config_hash.as_ref() == Some(&self.spec.config_hash), "R8");
+        if order.kind == RunKind::Trigger {
+            assert!(claim.number <= self.run.trigger_taken, "R27: the annotation goes first");
+        }
+        let (name, kind) = (order.name.clone(), order.kind);
+        match self.creates {
+            Creates::Refused(cause) => {
+                self.refuse(&name, cause);
+                return true;
+            }
+            Creates::Lost => {
+                self.process.in_doubt.insert(name, order.attempt);
+                return false;
+            }
+            _ if self.jobs.contains_key(&name) => {
+                self.hidden.remove(&name);
+                self.process.in_doubt.remove(&name);
+                return true;
+            }
+            Creates::Work | Creates::Unanswered => {}
+        }
+        let others = self.unfinished();
+        assert!(self.spec.policy != ConcurrencyPolicy::Forbid || others == 0, "R17: {order:?} beside {:#?}", self.jobs);
+        self.process.refused.remove(&name);
+        self.appear(&name, kind);
+        let twice = self.created.iter().any(|(_, earlier)| earlier.name == name);
+        assert!(!twice, "R34: {name} was made twice");
+        let attempt = order.attempt;
+        self.created.push((self.now, order));
+        if self.creates == Creates::Work {
+            self.process.in_doubt.remove(&name);
+            return true;
+        }
+        self.process.in_doubt.insert(name.clone(), attempt);
+        self.hidden.insert(name);
+        false
+    }
+
+    fn refuse(&mut self, name: &str, cause: RefusalCause) {
+        let attempts = self.refusals.entry(name.to_owned()).or_insert(0);
+        let refusal = Refusal { cause, message: "exceeded quota".to_owned(), retry_at: self.now + pause(*attempts) };
+        *attempts += 1;
+        self.process.refused.insert(name.to_owned(), refusal);
+    }
+
+    fn delete_job(&mut self, deletion: Deletion) {
+        let now = self.stamp();
+        if let Some(job) = self.jobs.get_mut(&deletion.name).filter(|job| job.uid == deletion.uid) {
+            assert!(job.deleting_since.is_none(), "deleted twice: {deletion:?}");
+            if self.slow_deletes && job.finished.is_none() {
+                job.deleting_since = Some(now);
+            } else {
+                self.jobs.remove(&deletion.name);
+            }
+        }
+        self.deleted.push((self.now, deletion));
+    }
+
+    /// What holds of every decision.
+    fn check(&self, observation: &Observation, decision: &Decision) {
+        assert!(decision.wake.is_none_or(|wake| wake > self.now), "the wake time is past: {decision:?}");
+        assert_eq!(*decision, decide(observation, self.now), "the same twice");
+    }
+
+    /// At rest the operator sleeps to the next tick at most.
+    fn check_wake(&self, wake: Option<Timestamp>) {
+        let schedule = self.spec.schedule.as_ref().and_then(|schedule| schedule.parsed.as_ref().ok());
+        let Some(schedule) =
+            schedule.filter(|_| !self.spec.suspend && !self.run.is_deleting() && self.cron_jobs.is_empty())
+        else {
+            return;
+        };
+        let next = if schedule.every().is_some() { self.report.next } else { schedule.next_after(self.now) };
+        // A mark ahead of the clock holds the ticks back (R20).
+        let next = next.filter(|next| self.state.mark.is_none_or(|mark| mark < *next));
+        if let Some(next) = next {
+            assert!(wake.is_some_and(|wake| wake <= next), "at {}: next {next}, wake {wake:?}", self.now);
+        }
+    }
+
+    pub(super) fn stamp(&self) -> Timestamp {
+        Timestamp::from_second(self.now.as_second()).unwrap()
+    }
+
+    pub(super) fn uid(&mut self) -> String {
+        self.uids += 1;
+        format!("uid-{}", self.uids)
+    }
+
+    /// The spec cannot run at all.
+    pub fn set_problem(&mut self, reason: Option<&str>) {
+        let problem = |reason: &str| Problem { reason: reason.to_owned(), message: format!("it is {reason}") };
+        self.edit(|spec| spec.problem = reason.map(problem));
+    }
+}
+
+/// The shell's pauses between attempts.
+fn pause(attempts: u32) -> SignedDuration {
+    SignedDuration::from_millis(200_i64 << attempts.min(10)).min(SignedDuration::from_secs(10))
+}
