@@ -161,3 +161,19 @@ fn validate_answers_programs() {
     let broken = manifest("broken.yaml", "a: [");
     assert_eq!(marmot_operator(&["validate", &broken]).status.code(), Some(2));
 }
+
+// R2: without `timeZone` it is UTC, whatever zone the process lives in.
+#[test]
+fn the_zone_of_the_process_does_not_matter() {
+    let run = "apiVersion: runs.marmotdata.io/v1alpha1\nkind: Run\nmetadata: {name: orders}\n\
+               spec: {schedule: 0 6 * * *, runs: [{postgresql: {host: db}}]}\n";
+    let file = manifest("zoneless.yaml", run);
+    for zone in ["UTC", "Asia/Tokyo", "America/New_York"] {
+        let answer = Command::new(env!("CARGO_BIN_EXE_marmot-operator"))
+            .args(["next", "-f", &file, "--from", "2026-07-01T00:00:00Z", "-n", "1"])
+            .env("TZ", zone)
+            .output()
+            .expect("it starts");
+        assert!(stdout(&answer).contains("2026-07-01T06:00:00Z"), "{zone}: {}", stdout(&answer));
+    }
+}
