@@ -30,6 +30,8 @@ async fn jobs_of_others_are_neither_adopted_nor_pruned() {
     let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
     world.runs().delete("orders", &orphan).await.unwrap();
     world.run_gone("orders").await;
+    // It was orphaned too, and is nobody's now: a user has to take it away, as the Run would say (`NameConflict`).
+    world.api::<ConfigMap>().delete("orders-config", &DeleteParams::default()).await.unwrap();
     let owner = json!({ "metadata": { "name": "orders" } });
     let owner = serde_json::from_value::<ConfigMap>(owner).unwrap();
     let owner = world.api::<ConfigMap>().create(&PostParams::default(), &owner).await.unwrap();

@@ -114,6 +114,20 @@ fn a_zone_that_goes_is_told_and_mended_by_an_edit() {
     assert_eq!(world.started(), [tick("10:40:00")]);
 }
 
+// R22
+#[rstest]
+#[case("../../etc/localtime")]
+#[case("/usr/share/zoneinfo/UTC")]
+#[case("Europe/../UTC")]
+#[case("Europe/")]
+fn a_zone_that_is_a_path_is_refused(#[case] zone: &str) {
+    let mut spec = every(TENTHS);
+    spec.schedule = Some(schedule_spec(TENTHS, zone));
+    let mut world = World::new(spec, at("10:01:00"));
+    world.advance_to(at("10:30:00"));
+    assert_eq!((world.started().len(), world.condition(ConditionKind::Ready).reason.as_str()), (0, "InvalidTimeZone"));
+}
+
 // R13, R14: the zone alone is edited.
 #[test]
 fn an_edit_of_the_zone_alone_moves_the_next_tick() {
