@@ -39,8 +39,8 @@ fn mistakes(table: &str) -> Vec<String> {
 
 /// The function is in the file, and it is a test.
 fn exists(path: &str, test: &str) -> Result<(), String> {
-    let text = read(path)?;
-    let (before, _) = text.split_once(&format!("fn {test}(")).ok_or(format!("{path} has no test {test}"))?;
+    let source = read(path)?;
+    let (before, _) = source.split_once(&format!("fn {test}(")).ok_or(format!("{path} has no test {test}"))?;
     // Nothing but attributes and comments lies between the end of the item before and a function.
     let attributes = before.rsplit_once("\n\n").map_or(before, |(_, last)| last);
     let marks = ["#[test]", "#[rstest]", "#[tokio::test"];
