@@ -14,7 +14,7 @@ pub const CREATE_TIMEOUT: SignedDuration = SignedDuration::from_secs(5);
 pub const PRUNE_FLOOR: SignedDuration = SignedDuration::from_secs(45);
 
 /// Permission to create the Job it is filed under. It is no debt: it is judged again before the create (R33).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// What the Job will run.
     pub kind: RunKind,

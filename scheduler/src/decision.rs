@@ -17,7 +17,7 @@ pub struct Decision {
 }
 
 /// One API call, or the note to somebody that an API call succeeded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Create or repair the ConfigMap of the current generation (R8).
     EnsureConfig,
@@ -54,7 +54,7 @@ pub enum Effect {
 }
 
 /// A status to write, with what has to be told once it is written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
     /// The operator's record.
     pub state: State,
@@ -65,7 +65,7 @@ pub struct Record {
 }
 
 /// A Job to create.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JobOrder {
     /// Deterministic name: the lock (R9).
     pub name: String,
@@ -80,7 +80,7 @@ pub struct JobOrder {
 }
 
 /// A Job to delete.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Deletion {
     /// Name of the Job.
     pub name: String,
@@ -91,7 +91,7 @@ pub struct Deletion {
 }
 
 /// Why a Job is deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeletionReason {
     /// Beyond a history limit (R29), or a trigger Job whose 60 seconds are over (R28).
     Pruned,
@@ -104,7 +104,7 @@ pub enum DeletionReason {
 }
 
 /// Something worth an event, a metric or a log line, told once: after the write that records it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum News {
     /// A Job was made and settled.
     Started {

@@ -105,7 +105,7 @@ pub struct Problem {
 }
 
 /// A Job of this Run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObservedJob {
     /// `metadata.name`.
     pub name: String,
@@ -156,7 +156,7 @@ pub struct ForeignJob {
 }
 
 /// The end of a Job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finished {
     /// Succeeded or not.
     pub outcome: Outcome,

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 /// The derived part of `status`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Report {
     /// `metadata.generation` this report speaks of.
     pub observed_generation: i64,
@@ -19,7 +19,7 @@ pub struct Report {
 }
 
 /// `status.phase` (R4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// One-shot, nothing started.
     #[default]
@@ -37,7 +37,7 @@ pub enum Phase {
 }
 
 /// The conditions of a Run (R5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ConditionKind {
     /// The spec is accepted and armed.
     Ready,
@@ -66,7 +66,7 @@ impl ConditionKind {
 }
 
 /// One condition, without its times: those belong to the shell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Condition {
     /// Its type.
     pub kind: ConditionKind,

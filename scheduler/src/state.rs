@@ -11,7 +11,7 @@ pub const LEDGER_LEN: usize = 10;
 
 /// Everything the operator remembers about a Run. Written by compare-and-swap on the Run's `resourceVersion` only.
 /// All times are whole seconds, as the API server stores them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State {
     /// High-water mark, `lastScheduleTime`: every tick at or before it has been dealt with (R12).
     pub mark: Option<Timestamp>,
@@ -46,7 +46,7 @@ pub struct State {
 }
 
 /// The schedule in force: a change of any part is noticed by comparing it with the spec (R13).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InForce {
     /// `spec.schedule`; `None` for a one-shot Run.
     pub expression: Option<String>,
@@ -59,7 +59,7 @@ pub struct InForce {
 }
 
 /// A settled Job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ActiveJob {
     /// Name of the Job.
     pub name: String,
@@ -75,7 +75,7 @@ pub struct ActiveJob {
 }
 
 /// The spec a one-shot Run last ran (R26).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OneShot {
     /// Hash of the spec.
     pub hash: String,
@@ -84,7 +84,7 @@ pub struct OneShot {
 }
 
 /// The take-over of a CronJob that another operator made (R31).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TakeOver {
     /// UID of the CronJob.
     pub cron_job: String,
@@ -99,7 +99,7 @@ pub struct TakeOver {
 }
 
 /// The teardown of a Run that is being deleted (R30).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Teardown {
     /// Attempts so far; names the next Job.
     pub attempts: i64,
@@ -112,7 +112,7 @@ pub struct Teardown {
 }
 
 /// What made a run start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RunKind {
     /// A tick of the schedule.
     Scheduled,
@@ -125,7 +125,7 @@ pub enum RunKind {
 }
 
 /// How a run ended (R36).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// All of it arrived.
     Succeeded,
@@ -138,7 +138,7 @@ pub enum Outcome {
 }
 
 /// The newest finished run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RunResult {
     /// Name of its Job.
     pub job: String,
@@ -157,7 +157,7 @@ pub struct RunResult {
 }
 
 /// A ledger entry: ticks that were not run (R16).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Skipped {
     /// Why.
     pub reason: SkipReason,
@@ -170,7 +170,7 @@ pub struct Skipped {
 }
 
 /// Why a tick was not run (R16).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SkipReason {
     /// No operator dealt with it in time, and a later tick came due.
     Missed,
