@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO_BUILD_JOBS ?= 2
 export CARGO_BUILD_JOBS
 
-.PHONY: demo test check image cluster-binaries
+.PHONY: demo test bench check image cluster-binaries
 
 cluster-binaries:
 	tests/cluster/build.sh
@@ -21,6 +21,10 @@ image:
 test: cluster-binaries
 	tests/marmot/build.sh
 	RUST_TEST_THREADS=6 cargo test --workspace --locked
+
+# BENCH_N=1,100,1000,10000 chooses how many objects are due on one minute; see docs/performance.md.
+bench: cluster-binaries
+	cargo bench --locked --bench ticks
 
 check:
 	cargo fmt --all --check
