@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO_BUILD_JOBS ?= 2
 export CARGO_BUILD_JOBS
 
-.PHONY: demo test check image cluster-binaries
+.PHONY: demo test e2e check image cluster-binaries
 
 cluster-binaries:
 	tests/cluster/build.sh
@@ -21,6 +21,10 @@ image:
 test: cluster-binaries
 	tests/marmot/build.sh
 	RUST_TEST_THREADS=6 cargo test --workspace --locked
+
+# Real pods on the cluster of KUBECONFIG; see tests/e2e/run.sh for the two images it needs.
+e2e:
+	tests/e2e/run.sh
 
 check:
 	cargo fmt --all --check
