@@ -35,11 +35,12 @@ finish() {
     echo "left as it is: namespace $NAMESPACE, $CRD" >&2
     return
   fi
-  # Without the operator nobody takes finalizers away.
+  # The operator first, with its pods: it would put finalizers back.
+  helm uninstall "$RELEASE" --namespace "$NAMESPACE" --ignore-not-found --wait >/dev/null || true
+  k wait pod --selector app.kubernetes.io/component=operator --for=delete --timeout=60s >/dev/null || true
   for name in $(k get "$RUNS" --output name 2>/dev/null); do
     k patch "$name" --type=merge --patch '{"metadata":{"finalizers":null}}' >/dev/null || true
   done
-  helm uninstall "$RELEASE" --namespace "$NAMESPACE" --ignore-not-found >/dev/null || true
   kubectl delete "$CRD" namespace/"$NAMESPACE" --ignore-not-found --timeout=60s >/dev/null || true
 }
 trap finish EXIT
