@@ -26,7 +26,7 @@ state() {
   k get "$RUNS" --output wide || true
   k get jobs,pods --output wide || true
   k get "$RUNS" --output jsonpath='{range .items[*]}{.metadata.name}{": "}{.status}{"\n"}{end}' || true
-  k get events --sort-by=.lastTimestamp | tail -n 40 || true
+  k get events --sort-by=.metadata.creationTimestamp | tail -n 40 || true
   k logs --selector app.kubernetes.io/component=operator --prefix --tail 60 || true
 }
 
@@ -63,11 +63,11 @@ becomes() {
 comes() { k wait "$1" --for=create --timeout="${2:-$PATIENCE}s" >/dev/null 2>&1 || fail "$1 never came"; }
 goes() { k wait "$1" --for=delete --timeout="${2:-$PATIENCE}s" >/dev/null 2>&1 || fail "$1 is still there"; }
 
-# watched REGEX JSONPATH KUBECTL_GET_ARGUMENTS…: the first line of the watch that matches, into WATCHED.
-watched() {
-  local regex=$1 path=$2 feed pid
-  shift 2
-  exec {feed}< <(exec timeout "$PATIENCE" kubectl --namespace "$NAMESPACE" get "$@" --watch --output "jsonpath={$path}{\"\n\"}" 2>/dev/null)
+# first REGEX COMMAND…: the first line of its output that matches, into WATCHED. The command is ended then.
+first() {
+  local regex=$1 feed pid
+  shift
+  exec {feed}< <(exec timeout "$PATIENCE" "$@" 2>/dev/null)
   pid=$!
   while IFS= read -r WATCHED <&"$feed"; do
     if [[ $WATCHED =~ $regex ]]; then
@@ -77,7 +77,14 @@ watched() {
     fi
   done
   exec {feed}<&-
-  fail "$* never had $path matching '$regex'"
+  fail "no line matches '$regex': $*"
+}
+
+# watched REGEX TEMPLATE KUBECTL_GET_ARGUMENTS…: the first line of the watch that matches, into WATCHED.
+watched() {
+  local regex=$1 template=$2
+  shift 2
+  first "$regex" kubectl --namespace "$NAMESPACE" get "$@" --watch --output "jsonpath=$template{\"\n\"}"
 }
 
 # ended RUN OUTCOME REASON [MESSAGE]: its first run has ended so; the message is part of the whole one.

@@ -19,5 +19,5 @@ leader() { field "$LEASE" .spec.holderIdentity | sed 's/_.*//'; }
 
 install
 is "deployment/$RELEASE" .status.readyReplicas 2
-watched "^$RELEASE-" .spec.holderIdentity "$LEASE"
+watched "^$RELEASE-" '{.spec.holderIdentity}' "$LEASE"
 prove "helm install: two replicas are ready, $(leader) leads"
