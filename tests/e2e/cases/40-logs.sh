@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The log of a Run's pod is what `marmot ingest` prints without the runner.
+# The log of a Run's pod is what `marmot ingest` prints without the runner, and the runner's verdict (R36).
 
 run plain <<'SPEC'
 runs: [{shelf: {assets: 3, password: x}}]
@@ -27,7 +27,10 @@ becomes pod/bare .status.phase Succeeded
 # Times, numbers of runs and the order of the two streams are never the same.
 steady() { sed -E 's/[0-9.]+(µs|ms|s)\b/TIME/g; s/run-[0-9]+/RUN/g; s/"time":"?[^,}"]*"?/"time":"TIME"/g' | sort; }
 bare=$(k logs pod/bare | steady)
-through=$(k logs "pod/$(pod_of plain-gen1)" | steady)
+through=$(k logs "pod/$(pod_of plain-gen1)")
+verdict=$(grep "^marmot-operator runner: " <<<"$through")
+[[ $verdict == "marmot-operator runner: ingest: Succeeded: "* ]] || fail "the runner says in the log: $verdict"
+through=$(grep -v "^marmot-operator runner: " <<<"$through" | steady)
 [[ $bare == "$through" ]] || fail "the logs differ: $(diff <(echo "$bare") <(echo "$through"))"
 [[ $bare == *"All operations completed successfully"* ]] || fail "the log is not that of a success: $bare"
 prove "$(k logs pod/bare | wc -c) bytes of log are the same with the runner and without"
