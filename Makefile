@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO_BUILD_JOBS ?= 2
 export CARGO_BUILD_JOBS
 
-.PHONY: demo test bench check image cluster-binaries
+.PHONY: demo test bench e2e model check image cluster-binaries
 
 cluster-binaries:
 	tests/cluster/build.sh
@@ -25,6 +25,14 @@ test: cluster-binaries
 # BENCH_N=1,100,1000,10000 chooses how many objects are due on one minute; see docs/performance.md.
 bench: cluster-binaries
 	cargo bench --locked --bench ticks
+
+# The start protocol in every order of events, within wider bounds than `make test`: minutes, and several GiB.
+model:
+	cargo test --release --locked -p scheduler --test model -- --ignored --nocapture --test-threads 1
+
+# Real pods on the cluster of KUBECONFIG; see tests/e2e/run.sh for the two images it needs.
+e2e:
+	tests/e2e/run.sh
 
 check:
 	cargo fmt --all --check

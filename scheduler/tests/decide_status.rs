@@ -249,3 +249,23 @@ fn a_warning_is_told_once() {
     world.advance_to(at("11:30:00"));
     assert_eq!((world.started().len(), world.problems()), (1, vec!["ClearTextCredentials"]));
 }
+
+// R6, R37: `kubectl get run -o wide` shows the message of Ready, which says why the last run failed; a warning beside it is
+// still told once.
+#[test]
+fn ready_says_why_the_last_run_failed() {
+    let mut world = World::new(every("0 * * * *"), at("10:59:00"));
+    let words = Problem { reason: "ClearTextCredentials".to_owned(), message: "a password".to_owned() };
+    world.edit(|spec| spec.warning = Some(words));
+    world.advance_to(at("11:00:10"));
+    world.finish(&tick("11:00:00"), Outcome::Failed);
+    let message = |world: &World| world.condition(ConditionKind::Ready).message.clone();
+    assert!(message(&world).starts_with("a password; last run Failed"), "{}", message(&world));
+    assert_eq!(ready(&world), (Some(true), "ClearTextCredentials"));
+    world.edit(|spec| spec.warning = None);
+    assert!(message(&world).starts_with("the schedule is armed; last run Failed"), "{}", message(&world));
+    world.advance_to(at("12:00:10"));
+    world.finish(&tick("12:00:00"), Outcome::Succeeded);
+    assert_eq!(message(&world), "the schedule is armed");
+    assert_eq!(world.problems(), ["ClearTextCredentials"]);
+}

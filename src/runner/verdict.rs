@@ -15,6 +15,8 @@ const NOT_STARTED: &str = "Failed to start run: ";
 const NOT_DESTROYED: &str = "Failed to destroy pipeline: ";
 const REFUSED: &str = ": connection refused";
 
+const OUT_OF_MEMORY: &str = "the container ran out of memory: raise spec.resources.limits.memory";
+
 /// What `marmot` was asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
@@ -56,6 +58,7 @@ pub fn judge(task: Task, said: &Transcript, end: End, redactor: &Redactor) -> Re
         Status::Exited(code) => match (&said.error, code) {
             (None, 0) => ended(task, said, &words),
             (_, code) if end.asked => killed(&format!("exit code {code}"), end),
+            (Some(error), _) if end.out_of_memory => out_of_memory(said, error, &words),
             (Some(error), _) => failed(said, error, &words),
             (None, code) => {
                 let last = said.last_error.as_ref().or(said.last.as_ref()).map(words).unwrap_or_default();
@@ -83,11 +86,17 @@ fn killed(how: &str, end: End) -> Parts {
     let (reason, why) = if end.asked {
         ("Terminated", "the pod was told to stop: it was deleted, replaced, evicted or over its deadline")
     } else if end.out_of_memory {
-        ("OOMKilled", "the container ran out of memory: raise spec.resources.limits.memory")
+        ("OOMKilled", OUT_OF_MEMORY)
     } else {
         ("Killed", "nobody asked the runner for it")
     };
     (Outcome::Killed, reason, format!("marmot was ended by {how}: {why}"))
+}
+
+/// The kernel takes the largest process, which is often the plugin: `marmot` lives on and calls that a failed discovery.
+fn out_of_memory(said: &Transcript, error: &Line, words: &dyn Fn(&Line) -> String) -> Parts {
+    let (_, _, message) = failed(said, error, words);
+    (Outcome::Killed, "OOMKilled", format!("{OUT_OF_MEMORY}; marmot said: {message}"))
 }
 
 /// `Error: …` stands on standard error: the command itself says that it failed.

@@ -7,6 +7,9 @@ use crate::observation::{Problem, RefusalCause};
 use crate::report::{Condition, ConditionKind, Phase, Report};
 use crate::state::{Outcome, RunResult};
 
+/// Stands in the message of `Ready` between the Run's own state and how its last run failed.
+const LAST_RUN: &str = "; last run ";
+
 /// The derived part of `status` for the state as decided.
 pub(super) fn report(look: &Look<'_>) -> Report {
     let active = i32::try_from(look.unfinished().len()).unwrap_or(i32::MAX);
@@ -22,7 +25,7 @@ pub(super) fn report(look: &Look<'_>) -> Report {
         active,
         next: look.next.filter(|_| disarmed.is_none()),
         conditions: vec![
-            ready(look, problem.as_ref()),
+            with_last_failure(ready(look, problem.as_ref()), look.state.last_result.as_ref()),
             reconciling(look),
             stalled(problem.as_ref()),
             last_run_succeeded(look.state.last_result.as_ref()),
@@ -37,9 +40,9 @@ pub(super) fn tell(look: &mut Look<'_>, report: &Report) {
     let warning = warning(look).map(|warning| warning.reason);
     let is_warning = |is: &&Condition| is.status == Some(false) || Some(&is.reason) == warning.as_ref();
     // What happens on the way out is told as it happens.
-    let is_news = |is: &&Condition| Some(*is) != was && !look.obs.run.is_deleting();
+    let is_news = |is: &&Condition| was.is_none_or(|was| differs(is, was)) && !look.obs.run.is_deleting();
     if let Some(is) = is.filter(is_warning).filter(is_news) {
-        look.news.push(News::Problem { reason: is.reason.clone(), message: is.message.clone() });
+        look.news.push(News::Problem { reason: is.reason.clone(), message: own_words(&is.message).to_owned() });
     }
     let reason = |report: &Report, kind| report.condition(kind).map(|condition| condition.reason.clone());
     let changed = |kind, word: &str| {
@@ -52,6 +55,15 @@ pub(super) fn tell(look: &mut Look<'_>, report: &Report) {
     if changed(ConditionKind::Reconciling, "InvalidTrigger") {
         look.news.push(News::InvalidTrigger { value: look.obs.run.trigger.clone().unwrap_or_default() });
     }
+}
+
+/// Whether the Run's own state is another one; how its last run failed is told with that run.
+fn differs(is: &Condition, was: &Condition) -> bool {
+    (is.status, &is.reason, own_words(&is.message)) != (was.status, &was.reason, own_words(&was.message))
+}
+
+fn own_words(message: &str) -> &str {
+    message.split_once(LAST_RUN).map_or(message, |(own, _)| own)
 }
 
 fn phase(look: &Look<'_>, active: i32) -> Phase {
@@ -119,6 +131,17 @@ fn ready(look: &Look<'_>, problem: Option<&Problem>) -> Condition {
     }
 }
 
+/// `kubectl get run -o wide` shows the message of `Ready`: that is where one looks for the reason of a failure (R6).
+fn with_last_failure(mut ready: Condition, last: Option<&RunResult>) -> Condition {
+    let failed = last.filter(|last| ready.status == Some(true) && last.outcome != Outcome::Succeeded);
+    if let Some(last) = failed {
+        ready.message.push_str(LAST_RUN);
+        ready.message.push_str(word(last.outcome));
+        push_why(&mut ready.message, last);
+    }
+    ready
+}
+
 /// The Run is on its way out: how far, and why no further.
 fn ending(look: &Look<'_>) -> (&'static str, String) {
     if look.obs.run.finalizer { teardown::describe(look) } else { ("Deleting", "the Run is being deleted".to_owned()) }
@@ -173,17 +196,23 @@ fn stalled(problem: Option<&Problem>) -> Condition {
 fn last_run_succeeded(last: Option<&RunResult>) -> Condition {
     let kind = ConditionKind::LastRunSucceeded;
     let Some(last) = last else { return Condition::new(kind, None, "NoRunYet", "no run has finished yet") };
-    let succeeded = last.outcome == Outcome::Succeeded;
-    let reason = match last.outcome {
+    let mut message = format!("Job {}", last.job);
+    push_why(&mut message, last);
+    Condition::new(kind, last.outcome == Outcome::Succeeded, word(last.outcome), message)
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
         Outcome::Succeeded => "Succeeded",
         Outcome::Partial => "Partial",
         Outcome::Failed => "Failed",
         Outcome::Killed => "Killed",
-    };
-    let mut message = format!("Job {}", last.job);
-    for part in [last.reason.as_deref(), last.message.as_deref()].into_iter().flatten() {
+    }
+}
+
+fn push_why(message: &mut String, result: &RunResult) {
+    for part in [result.reason.as_deref(), result.message.as_deref()].into_iter().flatten() {
         message.push_str(": ");
         message.push_str(part);
     }
-    Condition::new(kind, succeeded, reason, message)
 }

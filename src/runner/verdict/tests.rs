@@ -169,6 +169,16 @@ fn ended_from_outside() {
     assert_eq!(end(Status::Signalled(9, "SIGKILL"), false, true), (Outcome::Killed, "OOMKilled".into()));
     assert_eq!(end(Status::Signalled(11, "SIGSEGV"), false, false), (Outcome::Killed, "Killed".into()));
     assert_eq!(end(Status::Exited(2), false, false), (Outcome::Killed, "ExitCode".into()));
+    // A plugin taken by the kernel is a failed discovery to marmot, which lives on.
+    let eof = "rpc error: code = Unavailable desc = error reading from server: EOF";
+    let said = transcript(&format!("{STARTED}  ❌ Discovery failed: {eof}\n"), &format!("Error: {eof}\n{USAGE}"));
+    let plugin =
+        |asked, out_of_memory| judge(ONE, &said, End { status: OK, asked, out_of_memory }, &Redactor::default());
+    let report = plugin(false, true);
+    assert_eq!((report.outcome, report.reason.as_str()), (Outcome::Killed, "OOMKilled"));
+    assert!(report.message.contains("limits.memory") && report.message.ends_with(eof), "{}", report.message);
+    assert_eq!(plugin(true, true).reason, "Terminated");
+    assert_eq!(plugin(false, false).reason, "DiscoveryFailed");
     // A success is one, whoever asked for what meanwhile; a success with another exit code is none.
     let well = synced(4, "4 created, 0 updated, 0 deleted") + WELL;
     let asked = End { status: OK, asked: true, out_of_memory: false };

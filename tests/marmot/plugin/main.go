@@ -23,6 +23,8 @@ type config struct {
 	// Pause is how long discovery takes; PIDFile then names the file that tells who takes it.
 	Pause   string `json:"pause" description:"Duration of the discovery"`
 	PIDFile string `json:"pid_file" description:"File for the plugin's process ID"`
+	// Memory is how many MiB discovery takes, as one that reads a large source does.
+	Memory int `json:"memory" description:"MiB of memory"`
 	// Password is never used; whoever sees it has found a leak.
 	Password string `json:"password" sensitive:"true" description:"Some secret" validate:"required"`
 	// Echo is named in the description of every asset.
@@ -53,6 +55,10 @@ func (source) Discover(ctx context.Context, raw pluginsdk.RawConfig) (*pluginsdk
 			return nil, err
 		}
 		time.Sleep(pause)
+	}
+	taken := make([]byte, parsed.Memory<<20)
+	for index := 0; index < len(taken); index += os.Getpagesize() {
+		taken[index] = 1
 	}
 	if parsed.Error != "" {
 		return nil, errors.New(strings.ReplaceAll(parsed.Error, "PASSWORD", parsed.Password))

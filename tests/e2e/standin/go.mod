@@ -1,0 +1,3 @@
+module test/standin
+
+go 1.26.0
