@@ -168,6 +168,7 @@ fn claim_in(claim: &crds::Claim) -> Claim {
         tick: instant(claim.tick.as_ref()),
         number: claim.number,
         attempt: claim.attempt,
+        resolved: claim.resolved,
         holder: claim.holder.clone(),
         claimed_at: claim.claimed_at.0,
     }
@@ -179,6 +180,7 @@ fn claim_out(claim: &Claim) -> crds::Claim {
         tick: time(claim.tick),
         number: claim.number,
         attempt: claim.attempt,
+        resolved: claim.resolved,
         holder: claim.holder.clone(),
         claimed_at: Time(claim.claimed_at),
     }
@@ -189,6 +191,7 @@ fn active_in(job: &crds::ActiveJob) -> ActiveJob {
         name: job.name.clone(),
         uid: job.uid.clone(),
         kind: kind_in(job.kind),
+        attempt: job.attempt,
         settled_at: job.settled_at.0,
         finished: job.finished,
     }
@@ -199,6 +202,7 @@ fn active_out(job: &ActiveJob) -> crds::ActiveJob {
         name: job.name.clone(),
         uid: job.uid.clone(),
         kind: kind_out(job.kind),
+        attempt: job.attempt,
         settled_at: Time(job.settled_at),
         finished: job.finished,
     }

@@ -168,6 +168,9 @@ pub struct ActiveJob {
     pub uid: String,
     /// What made it start.
     pub kind: RunKind,
+    /// Attempt of its claim when that was settled. 1 if unset.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub attempt: i32,
     /// When its claim was settled. It is not put away until the prune floor (45 s) after this has passed.
     pub settled_at: Time,
     /// Whether it has ended and its outcome is recorded. False if unset.
@@ -189,6 +192,9 @@ pub struct Claim {
     pub number: Option<i64>,
     /// Counts from 1, and up whenever the claim is renewed although its Job may already have been asked for.
     pub attempt: i32,
+    /// Attempts up to this one are known to have made no Job. None if unset.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub resolved: i32,
     /// The process that holds it.
     pub holder: String,
     /// When it was made or last taken over.
@@ -255,4 +261,18 @@ pub struct OneShot {
     pub hash: String,
     /// Generation of the Run that named the Job.
     pub generation: i64,
+}
+
+const fn first() -> i32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_first(attempt: &i32) -> bool {
+    *attempt == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_none_yet(attempts: &i32) -> bool {
+    *attempts == 0
 }

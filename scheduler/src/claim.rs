@@ -24,6 +24,8 @@ pub struct Claim {
     pub number: Option<i64>,
     /// 1 for the first holder; each take-over by another process adds one.
     pub attempt: i32,
+    /// Attempts up to this one are known to have made no Job. The one after it is certain to be the first that may.
+    pub resolved: i32,
     /// The process that may create.
     pub holder: String,
     /// When the claim was made or renewed.
@@ -34,7 +36,7 @@ impl Claim {
     /// The first claim for a Job.
     #[must_use]
     pub fn new(kind: RunKind, holder: &str, now: Timestamp) -> Self {
-        Self { kind, tick: None, number: None, attempt: 1, holder: holder.to_owned(), claimed_at: now }
+        Self { kind, tick: None, number: None, attempt: 1, resolved: 0, holder: holder.to_owned(), claimed_at: now }
     }
 
     /// The instant the window for its create opens: the tick, or the claim itself if that came later.
@@ -56,10 +58,20 @@ impl Claim {
         self.closes_at().saturating_add(CREATE_TIMEOUT).unwrap_or(Timestamp::MAX)
     }
 
-    /// No create was ever sent under this claim: only this process has held it, and it has sent none.
+    /// No create that could still make a Job was sent under this claim: only this process has held it since the last
+    /// one is known to have failed, and it has sent none.
     #[must_use]
     pub fn is_unsent(&self, job: &str, process: &Process) -> bool {
-        self.attempt == 1 && self.holder == process.holder && !process.in_doubt.contains_key(job)
+        self.attempt == self.resolved.saturating_add(1)
+            && self.holder == process.holder
+            && process.in_doubt.get(job).is_none_or(|attempt| *attempt <= self.resolved)
+    }
+
+    /// The claim renewed for this process after it became certain that no attempt has made a Job.
+    #[must_use]
+    pub fn resolved(&self, process: &Process, now: Timestamp) -> Self {
+        let (attempt, holder) = (self.attempt.saturating_add(1), process.holder.clone());
+        Self { attempt, resolved: self.attempt, holder, claimed_at: now, ..self.clone() }
     }
 
     /// This process may create now, without renewing the claim first.

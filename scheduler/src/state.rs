@@ -67,6 +67,8 @@ pub struct ActiveJob {
     pub uid: String,
     /// What it runs.
     pub kind: RunKind,
+    /// Attempt of the claim when it was settled. Above the first, more than one create of its name may have been sent.
+    pub attempt: i32,
     /// When its claim was settled: the prune floor counts from here (R33).
     pub settled_at: Timestamp,
     /// It has ended and its outcome is recorded. The entry stays until the prune floor has passed, and then goes with

@@ -7,7 +7,7 @@ use rstest::rstest;
 use scheduler::decide;
 use scheduler::decision::Effect;
 use scheduler::observation::RefusalCause;
-use scheduler::policy::ConcurrencyPolicy::Allow;
+use scheduler::policy::ConcurrencyPolicy::{Allow, Forbid};
 use scheduler::report::ConditionKind;
 use scheduler::state::{Outcome, RunKind, SkipReason};
 use support::{Creates, World, at, every, secs, tick, under};
@@ -305,4 +305,30 @@ fn a_claim_in_doubt_is_not_dropped_because_the_clock_jumped_back() {
     world.reveal();
     world.advance_to(at("10:15:00"));
     assert_eq!(world.was_deleted(&tick("10:10:00")), None, "its run is no stray");
+}
+
+// R17, R33: a process died with two claims open, and nobody knows which of them has a Job.
+#[rstest]
+#[case::the_trigger(Some("orders-trigger-1"))]
+#[case::neither(None)]
+fn of_several_claims_that_may_have_a_job_none_is_created_before_that_is_known(#[case] made: Option<&str>) {
+    let mut world = World::new(under(Forbid, "*/10 * * * *"), at("10:01:00"));
+    world.advance_to(at("10:09:59"));
+    // Both claims stand when the tick comes, and the process ends in the middle of a create.
+    world.creates = Creates::Lost;
+    world.trigger();
+    world.sleep_to(at("10:10:01"));
+    assert_eq!(world.state.claims.len(), 2);
+    world.restart();
+    world.creates = Creates::Work;
+    world.look();
+    if let Some(made) = made {
+        world.appear(made, RunKind::Trigger);
+        world.hidden.insert(made.to_owned());
+    }
+    world.advance_to(at("10:10:30"));
+    // One run, and the tick is told.
+    assert_eq!(world.unfinished(), 1, "{:?}", world.created);
+    assert!(world.jobs.contains_key("orders-trigger-1") || world.started() == [tick("10:10:00")]);
+    assert!(made.is_none() || world.skipped() == [(SkipReason::ConcurrencyForbidden, 1)]);
 }

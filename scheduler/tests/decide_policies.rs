@@ -7,7 +7,7 @@ use rstest::rstest;
 use scheduler::decision::DeletionReason;
 use scheduler::policy::ConcurrencyPolicy::{Allow, Forbid, Replace};
 use scheduler::state::{Outcome, RunKind, SkipReason};
-use support::{World, at, every, secs, tick, under};
+use support::{Creates, World, at, every, secs, tick, under};
 
 const MINUTES: &str = "*/10 * * * *";
 
@@ -248,4 +248,21 @@ fn finished_runs_do_not_count() {
     world.finish("orders-1", Outcome::Succeeded);
     world.advance_to(at("10:10:00"));
     assert_eq!(world.started().last().copied(), Some(tick("10:10:00").as_str()));
+}
+
+// R18, R34: where two creates of its name were sent, the other may still be on its way. It would start the run again.
+#[test]
+fn replace_stops_a_run_made_in_doubt_only_after_the_prune_floor() {
+    let mut world = World::new(under(Replace, MINUTES), at("10:01:00"));
+    world.creates = Creates::Lost;
+    world.advance_to(at("10:10:00"));
+    world.creates = Creates::Work;
+    world.advance_to(at("10:10:05"));
+    assert_eq!(world.started(), [tick("10:10:00")]);
+    world.trigger();
+    world.advance_to(at("10:11:30"));
+    let settled = world.state.active_jobs.iter().find(|job| job.name == "orders-trigger-1").unwrap().settled_at;
+    let (stopped, _) = world.was_deleted(&tick("10:10:00")).unwrap();
+    assert!(stopped >= at("10:10:45") && stopped <= settled, "{stopped}");
+    assert_eq!(world.started().len(), 2);
 }

@@ -24,6 +24,7 @@ pub(super) fn settle(look: &mut Look<'_>) {
             name: job.name.clone(),
             uid: job.uid.clone(),
             kind: claim.kind,
+            attempt: claim.attempt,
             settled_at: look.stamp,
             finished: false,
         });
@@ -130,6 +131,16 @@ pub(super) fn prune_floor(look: &Look<'_>, uid: &str) -> Result<(), Timestamp> {
     let Some(active) = look.state.active_jobs.iter().find(|active| active.uid == uid) else { return Ok(()) };
     let floor = active.settled_at.saturating_add(PRUNE_FLOOR).unwrap_or(Timestamp::MAX);
     if look.now < floor { Err(floor) } else { Ok(()) }
+}
+
+/// No other create of this name can be on its way: then the Job may be stopped before the prune floor too. `Err` holds
+/// the instant this becomes true.
+pub(super) fn may_be_stopped(look: &Look<'_>, uid: &str) -> Result<(), Timestamp> {
+    let is_only = |attempt| attempt <= 1;
+    match look.state.active_jobs.iter().find(|active| active.uid == uid) {
+        Some(active) if !is_only(active.attempt) => prune_floor(look, uid),
+        _ => Ok(()),
+    }
 }
 
 /// Forgets finished runs whose prune floor has passed, but only along with another change: an entry is no reason to

@@ -1,6 +1,6 @@
 //! A claim is permission, not debt: every claim is judged again before its create (R33).
 
-use super::{Look, scheduled, takeover, trigger};
+use super::{Look, jobs, scheduled, takeover, trigger};
 use crate::claim::Claim;
 use crate::decision::{Deletion, DeletionReason, Effect, JobOrder};
 use crate::names;
@@ -38,7 +38,8 @@ enum Room {
 }
 
 /// Judges the claims. Those that may have a Job already come first, then those that open first: of two that meet, the
-/// later one sees what becomes of the earlier one.
+/// later one sees what becomes of the earlier one. Where several may have a Job, nobody knows which has: under a policy
+/// that allows one run only, each is cleared up before any is created again.
 pub(super) fn judge(look: &mut Look<'_>) {
     let mut claims: Vec<(String, Claim)> = look.state.claims.clone().into_iter().collect();
     let order = |job: &str, claim: &Claim| (!may_have_job(look, job, claim), claim.opens_at());
@@ -52,16 +53,44 @@ pub(super) fn judge(look: &mut Look<'_>) {
                 false
             }
             Verdict::GiveUp(reason) => !give_up(look, &job, &claim, reason),
+            Verdict::Ask if is_one_of_several(look, &job, &claim) => {
+                clear_up(look, &job, &claim);
+                true
+            }
             Verdict::Ask => proceed(look, &job, &claim, behind),
         };
         behind |= goes_on || (look.state.claims.contains_key(&job) && may_have_job(look, &job, &claim));
     }
 }
 
-/// A create may have been sent under this claim.
+/// A create may have been sent under this claim. That of a trigger is sent once its annotation is removed.
 fn may_have_job(look: &Look<'_>, job: &str, claim: &Claim) -> bool {
+    let untaken = claim.kind == RunKind::Trigger && !trigger::is_taken(look, claim);
     let process = &look.obs.process;
-    process.in_doubt.contains_key(job) || (claim.opens_at() <= look.now && !claim.is_unsent(job, process))
+    let sent = claim.opens_at() <= look.now || process.in_doubt.contains_key(job);
+    !untaken && sent && !claim.is_unsent(job, process)
+}
+
+/// This claim may have a Job, and so may another, where only one run is allowed.
+fn is_one_of_several(look: &Look<'_>, job: &str, claim: &Claim) -> bool {
+    let mut others = look.state.claims.iter().filter(|(other, _)| *other != job);
+    look.obs.spec.policy != ConcurrencyPolicy::Allow
+        && claim.kind != RunKind::Teardown
+        && may_have_job(look, job, claim)
+        && others.any(|(other, claim)| may_have_job(look, other, claim))
+}
+
+/// Finds out whether this claim has made a Job, and claims afresh if it has not.
+fn clear_up(look: &mut Look<'_>, job: &str, claim: &Claim) {
+    let process = &look.obs.process;
+    if look.now < claim.doubt_ends_at() {
+        look.wake_at(claim.doubt_ends_at());
+    } else if process.absent.contains(job) {
+        let fresh = claim.resolved(process, look.stamp);
+        look.claim(job.to_owned(), fresh);
+    } else {
+        look.then.push(Effect::LookUpJob(job.to_owned()));
+    }
 }
 
 /// Starts the run, or does what its kind does where the policy leaves no room. Whether a Job may come of it now.
@@ -194,20 +223,26 @@ fn give_up(look: &mut Look<'_>, job: &str, claim: &Claim, reason: Option<SkipRea
 fn clear(look: &mut Look<'_>, job: &str) -> Room {
     let mut until = Timestamp::MIN;
     let mut deletions = Vec::new();
+    let mut floors = Vec::new();
     for name in look.unfinished().into_iter().filter(|name| *name != job) {
         // One the cache does not show is being looked up.
         let Some(running) = look.obs.job(name) else { return Room::Clearing };
-        match running.deleting_since {
-            Some(since) => until = until.max(since.saturating_add(REPLACE_PATIENCE).unwrap_or(Timestamp::MAX)),
-            None => deletions.push(Effect::DeleteJob(Deletion {
+        match (running.deleting_since, jobs::may_be_stopped(look, &running.uid)) {
+            (Some(since), _) => until = until.max(since.saturating_add(REPLACE_PATIENCE).unwrap_or(Timestamp::MAX)),
+            // A second create of its name may be on its way, and would start it again.
+            (None, Err(floor)) => floors.push(floor),
+            (None, Ok(())) => deletions.push(Effect::DeleteJob(Deletion {
                 name: name.to_owned(),
                 uid: running.uid.clone(),
                 reason: DeletionReason::Replaced,
             })),
         }
     }
-    if !deletions.is_empty() {
+    if !deletions.is_empty() || !floors.is_empty() {
         look.then.append(&mut deletions);
+        for floor in floors {
+            look.wake_at(floor);
+        }
         return Room::Clearing;
     }
     look.wake_at(until);

@@ -96,6 +96,7 @@ pub(super) fn adopt(look: &mut Look<'_>) {
                 name: job.name.clone(),
                 uid: job.uid.clone(),
                 kind: job.kind,
+                attempt: 1,
                 settled_at: look.stamp,
                 finished: false,
             });

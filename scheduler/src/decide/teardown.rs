@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Look, pending, takeover};
+use super::{Look, jobs, pending, takeover};
 use crate::claim::Claim;
 use crate::decision::{Deletion, DeletionReason, Effect, News};
 use crate::names;
@@ -144,12 +144,16 @@ pub(super) fn active<'a>(look: &'a Look<'_>) -> Option<&'a str> {
 fn stop(look: &mut Look<'_>) {
     let is_meant = |kind| (kind == RunKind::Teardown) != look.obs.spec.teardown;
     let unfinished = look.jobs.iter().filter(|job| job.finished.is_none() && job.deleting_since.is_none());
-    let deletions: Vec<Effect> = unfinished
-        .filter(|job| is_meant(job.kind))
-        .map(|job| (job.name.clone(), job.uid.clone()))
-        .map(|(name, uid)| Effect::DeleteJob(Deletion { name, uid, reason: DeletionReason::Stopped }))
-        .collect();
-    look.then.extend(deletions);
+    let meant: Vec<(String, String)> =
+        unfinished.filter(|job| is_meant(job.kind)).map(|job| (job.name.clone(), job.uid.clone())).collect();
+    for (name, uid) in meant {
+        match jobs::may_be_stopped(look, &uid) {
+            Err(floor) => look.wake_at(floor),
+            Ok(()) => {
+                look.then.push(Effect::DeleteJob(Deletion { name, uid, reason: DeletionReason::Stopped }));
+            }
+        }
+    }
 }
 
 fn claim(look: &mut Look<'_>) {
