@@ -20,6 +20,6 @@ prove "SIGTERM: the runner says Killed, Terminated, and exits with ${WATCHED%% *
 # The pod may be gone before the Job has failed; then the Job's condition is all there is.
 k wait job/stopped-gen1 --for=condition=Failed --timeout="${PATIENCE}s" >/dev/null || fail "its Job does not fail"
 becomes "$RUNS/stopped" .status.phase Failed 5
-read -r outcome reason < <(field "$RUNS/stopped" '.status.lastResult.outcome} {.status.lastResult.reason')
-[[ "$outcome $reason" =~ ^(Killed Terminated|Failed BackoffLimitExceeded)$ ]] || fail "the Run reads $outcome, $reason"
-prove "the Run reads $outcome, $reason $((SECONDS - since)) s after the SIGTERM"
+said="$(field "$RUNS/stopped" .status.lastResult.outcome), $(field "$RUNS/stopped" .status.lastResult.reason)"
+[[ $said =~ ^(Killed, Terminated|Failed, BackoffLimitExceeded)$ ]] || fail "the Run reads $said"
+prove "the Run reads $said, $((SECONDS - since)) s after the SIGTERM"
