@@ -94,6 +94,16 @@ ended() {
   field "$RUNS/$1" .status.lastResult.message | holds "the result of $1" "${4:-}"
 }
 
+# follows RUN JOB CONDITION OUTCOME REASON: as `ended`, and the Run says so within five seconds of the Job, into LATE.
+follows() {
+  local since
+  k wait "job/$2" --for="condition=$3" --timeout="${PATIENCE}s" >/dev/null 2>&1 || fail "Job $2 never was $3"
+  since=$SECONDS
+  ended "$1" "$4" "$5"
+  LATE=$((SECONDS - since))
+  ((LATE <= 5)) || fail "$1 said so $LATE s after its Job"
+}
+
 # wide RUN: its line of `kubectl get run -o wide`.
 wide() { k get "$RUNS" "$1" --output wide --no-headers; }
 

@@ -30,6 +30,7 @@ fi
 kubectl create namespace "$NAMESPACE" >/dev/null
 finish() {
   local code=$?
+  trap - ERR
   ((code == 0)) || state >&2
   if ((code != 0)) && [[ -n ${E2E_KEEP:-} ]]; then
     echo "left as it is: namespace $NAMESPACE, $CRD" >&2
@@ -44,7 +45,8 @@ finish() {
   kubectl delete "$CRD" namespace/"$NAMESPACE" --ignore-not-found --timeout=60s >/dev/null || true
 }
 trap finish EXIT
-trap 'echo "$BASH_COMMAND" >&2' ERR
+set -o errtrace
+trap 'echo "ended in ${CASE:-the set-up} by: $BASH_COMMAND" >&2' ERR
 
 for file in "$HERE"/cases/*.sh; do
   CASE=$(basename "$file" .sh)

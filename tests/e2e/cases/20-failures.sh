@@ -52,6 +52,6 @@ prove "a variable that is not set: Failed, UnsetVariable"
 ended greedy Killed OOMKilled "the container ran out of memory: raise spec.resources.limits.memory"
 prove "more memory than the limit: Killed, OOMKilled"
 
-ended endless Killed DeadlineExceeded
+follows endless endless-gen1 Failed Killed DeadlineExceeded
 is job/endless-gen1 '.status.conditions[?(@.type=="Failed")].reason' DeadlineExceeded
-prove "over its deadline: Killed, DeadlineExceeded"
+prove "over its deadline: Killed, DeadlineExceeded, $LATE s after the Job"

@@ -18,5 +18,8 @@ holds "the termination message" '"reason":"Terminated"' <<<"$WATCHED"
 ((SECONDS - since < 25)) || fail "it took $((SECONDS - since)) s, which is all of the grace period"
 prove "SIGTERM: the runner says Killed, Terminated, and exits with ${WATCHED%% *} after $((SECONDS - since)) s"
 # The pod may be gone before the Job has failed; then the Job's condition is all there is.
-becomes "$RUNS/stopped" .status.phase Failed
-prove "the Run reads $(field "$RUNS/stopped" .status.lastResult.outcome), $(field "$RUNS/stopped" .status.lastResult.reason)"
+k wait job/stopped-gen1 --for=condition=Failed --timeout="${PATIENCE}s" >/dev/null || fail "its Job does not fail"
+becomes "$RUNS/stopped" .status.phase Failed 5
+said="$(field "$RUNS/stopped" .status.lastResult.outcome), $(field "$RUNS/stopped" .status.lastResult.reason)"
+[[ $said =~ ^(Killed, Terminated|Failed, BackoffLimitExceeded)$ ]] || fail "the Run reads $said"
+prove "the Run reads $said, $((SECONDS - since)) s after the SIGTERM"
