@@ -10,7 +10,7 @@ use scheduler::observation::{Problem, ScheduleSpec, Spec};
 use scheduler::policy::ConcurrencyPolicy;
 use scheduler::schedule::{Schedule, Zone};
 
-pub use world::{Creates, World};
+pub use world::{Crash, Creates, World};
 
 /// `10:00:00` on Monday, 3 March 2025, or a date with a time, in UTC.
 pub fn at(text: &str) -> Timestamp {

@@ -66,9 +66,22 @@ pub struct World {
     pub looked_up: Vec<String>,
     /// Status writes.
     pub writes: usize,
+    /// Effects carried out, each a call to the API server.
+    pub calls: usize,
+    /// The process dies at one of them, and another takes over.
+    pub crash: Option<Crash>,
     refusals: BTreeMap<String, u32>,
     failures: u32,
     uids: u64,
+}
+
+/// The end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// At which call, counted from 1.
+    pub call: usize,
+    /// The API server has carried it out.
+    pub committed: bool,
 }
 
 impl World {
@@ -109,6 +122,8 @@ impl World {
             taken: Vec::new(),
             looked_up: Vec::new(),
             writes: 0,
+            calls: 0,
+            crash: None,
             refusals: BTreeMap::new(),
             failures: 0,
             uids: 0,

@@ -52,7 +52,13 @@ impl World {
                 return Rest::Done(decision.wake);
             }
             for effect in decision.effects {
-                if !self.apply(effect) {
+                self.calls += 1;
+                let crash = self.crash.filter(|crash| crash.call == self.calls);
+                let done = crash.is_none_or(|crash| crash.committed) && self.apply(effect);
+                if crash.is_some() {
+                    self.restart();
+                }
+                if !done || crash.is_some() {
                     return Rest::Failed(decision.wake);
                 }
             }
