@@ -39,18 +39,22 @@ impl World {
         Self { cluster, namespace, client }
     }
 
-    /// Starts an operator for this namespace alone.
+    /// Starts an operator for this namespace alone. `more` may say otherwise.
     pub fn operator(&self, more: &[&str]) -> Operator {
-        let lease = ["--leader-election-namespace", &self.namespace];
-        let lease: &[&str] = if more.contains(&lease[0]) { &[] } else { &lease };
+        let kubeconfig = self.cluster.kubeconfig.to_str().expect("a path in UTF-8");
+        let usual = [
+            ("--kubeconfig", kubeconfig),
+            ("--namespace", &self.namespace),
+            ("--leader-election-namespace", &self.namespace),
+            ("--metrics-bind-address", "0"),
+            ("--health-probe-bind-address", "0"),
+            ("--image", "example.org/marmot:test"),
+            ("--marmot-url", "http://marmot.test:8080"),
+        ];
+        let usual = usual.into_iter().filter(|(flag, _)| !more.contains(flag));
         let child = Command::new(env!("CARGO_BIN_EXE_marmot-operator"))
             .arg("operator")
-            .arg("--kubeconfig")
-            .arg(&self.cluster.kubeconfig)
-            .args(["--namespace", &self.namespace])
-            .args(lease)
-            .args(["--metrics-bind-address", "0", "--health-probe-bind-address", "0"])
-            .args(["--image", "example.org/marmot:test", "--marmot-url", "http://marmot.test:8080"])
+            .args(usual.flat_map(|(flag, value)| [flag, value]))
             .args(more)
             .stdin(Stdio::null())
             .spawn()
