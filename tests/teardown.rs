@@ -7,11 +7,12 @@ mod support;
 use std::time::Duration;
 
 use crds::{Phase, Run};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{DeleteParams, PropagationPolicy};
 use kube::{Api, ResourceExt};
 use serde_json::json;
-use support::operator::{World, is_ready_for, status};
+use support::operator::{World, finished, is_ready_for, status};
 
 const OUTCOME: &str = "test.marmotdata.io/outcome";
 
@@ -49,10 +50,13 @@ async fn a_teardown_runs_and_is_put_away() {
     assert_eq!(job.spec.as_ref().unwrap().active_deadline_seconds, Some(600));
     let container = &job.spec.unwrap().template.spec.unwrap().containers[0];
     assert!(container.command.as_ref().unwrap().last().unwrap().contains("once"), "{:?}", container.command);
-    // Not before its minute is over, which is longer than other waits.
-    tokio::time::sleep(Duration::from_secs(40)).await;
-    world.job_when(&teardown(&run, 1), "still there", |_| true).await;
+    let job = world.job_when(&teardown(&run, 1), "finished", finished).await;
+    let conditions = job.status.unwrap().conditions.unwrap();
+    let end = conditions.iter().find(|condition| condition.type_ == "Complete").unwrap();
+    let end = end.last_transition_time.as_ref().unwrap().0;
     world.job_gone(&teardown(&run, 1)).await;
+    let kept = Timestamp::now().duration_since(end);
+    assert!(kept.as_secs() >= 60, "not before its minute is over: {kept:?}");
     world.job_gone("once-gen1").await;
 }
 
@@ -70,9 +74,12 @@ async fn a_failed_teardown_is_shown_and_tried_again() {
     let stuck = world.run_when("once", "stuck", failed).await;
     let ready = status(&stuck).conditions.into_iter().find(|condition| condition.type_ == "Ready").unwrap();
     assert!(ready.message.contains("teardownOnDelete"), "{}", ready.message);
+    let twice =
+        |run: &Run| status(run).teardown.is_some_and(|teardown| teardown.attempts == 2 && teardown.retry_at.is_some());
+    world.run_when("once", "stuck after the second attempt", twice).await;
     pods_end(&world, "success").await;
     world.run_gone("once").await;
-    world.job_when(&teardown(&run, 2), "there", |_| true).await;
+    world.job_when(&teardown(&run, 3), "there", |_| true).await;
 }
 
 // R30: the way out, while a teardown that never ends runs.

@@ -56,6 +56,7 @@ impl World {
             .arg("operator")
             .args(usual.flat_map(|(flag, value)| [flag, value]))
             .args(more)
+            .env("POD_NAMESPACE", &self.namespace)
             .stdin(Stdio::null())
             .spawn()
             .expect("the operator starts");
