@@ -365,8 +365,9 @@ fn other_ends_than_0() {
 #[test]
 fn orphans_are_taken_in_meanwhile() {
     let pod = Pod::with_script(
-        "sh -c 'sh -c \"echo \\$\\$ >orphan\" &'; \
-         until [ -s orphan ] && ! [ -d /proc/$(cat orphan) ]; do :; done; echo 'Error: done' >&2",
+        "sh -c 'sh -c \"echo \\$\\$ >orphan\" &'; i=0; said=done; \
+         until [ -s orphan ] && ! [ -d /proc/$(cat orphan) ]; do \
+           i=$((i + 1)); [ $i -lt 1000 ] || { said=zombie; break; }; sleep 0.01; done; echo \"Error: $said\" >&2",
     );
     let ended = pod.ingest();
     assert_eq!(ended.report().message, "done", "{}", ended.stderr);
