@@ -14,6 +14,8 @@ mod api;
 mod cases;
 #[path = "runner/cli.rs"]
 mod cli;
+#[path = "runner/plain.rs"]
+mod plain;
 #[path = "runner/pod.rs"]
 mod pod;
 
