@@ -18,10 +18,6 @@ const SOURCE_REFUSES: &str = "rpc error: code = Unknown desc = initializing data
                               `user=x database=x`: 127.0.0.1:2 (127.0.0.1): dial error: dial tcp 127.0.0.1:2: connect: \
                               connection refused";
 
-fn start() -> String {
-    format!("Post \"http://127.0.0.1:1/api/v1/runs/start\": {REFUSED}")
-}
-
 fn destroy(why: &str) -> String {
     format!("Delete \"http://127.0.0.1:1/api/v1/pipelines/books\": {why}")
 }
@@ -30,154 +26,111 @@ fn created(found: usize, created: usize) -> Batch {
     Batch { found, created, ..Batch::default() }
 }
 
-/// Ingestions of one source.
-fn ingestions(version: Version) -> Vec<Case> {
+/// Commands that fail, each with the step that says so: all of them are failures.
+fn failures(version: Version) -> Vec<Case> {
     let new = || Cli::new(version);
     let source = || new().reads().source("shelf");
-    let started = || source().starts();
-    let brings = |batch| started().brings(batch).sums_up();
-    let not_started = |why: &str| source().asks_to_start().fails("Failed to start run", why);
-    let invalid = |why: &str| source().fails("Config validation failed", why);
-    let undiscovered = |why: &str| started().fails("Discovery failed", why);
-    let failed = |why: &str| new().fails("", why);
-    let unknown = |why: &str| new().reads().fails("", why);
-    let mut no_plugins = unknown("unknown source: shelf");
+    let fails = |step: &str, why: &str| match step {
+        "" => new().fails("", why),
+        "source" => new().reads().fails("", why),
+        "Config validation failed" => source().fails(step, why),
+        "Failed to start run" => source().asks_to_start().fails(step, why),
+        "Asset sync failed" => source().starts().discovers(4).clears_progress().fails(step, why),
+        _ => source().starts().fails(step, why),
+    };
+    let start = "Failed to start run";
+    let config = "Config validation failed";
+    let discovery = "Discovery failed";
+    let database = "rpc error: code = Unknown desc = initializing database connection:";
+    let refused = format!("Post \"http://127.0.0.1:1/api/v1/runs/start\": {REFUSED}");
+    let no_host = "Post \"http://m/api/v1/runs/start\": dial tcp: lookup m on 10.0.0.10:53: no such host";
+    let missing = "rpc error: code = Unknown desc = host: host is required; user: user is required";
+    let no_path = "rpc error: code = Unknown desc = spec path does not exist: /nowhere";
+    let yaml = "parsing config file: error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this \
+                context";
+    let string = "parsing config file: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal string into Go \
+                  struct field Config.runs of type plugin.SourceRun";
+    let no_file = "reading config file: open /config/pipeline.yaml: no such file or directory";
+    let password = format!("{database} FATAL: password authentication failed for user \"x\" (SQLSTATE 28P01)");
+    let no_database = format!("{database} hostname resolving error: lookup db: no such host");
+    let silent =
+        "rpc error: code = DeadlineExceeded desc = initializing database connection: context deadline exceeded";
+    let mut cases: Vec<Case> = [
+        ("2 wrong key, no key", start, "request failed with status 401", "Unauthorized"),
+        ("2 key without ingestion:manage", start, "request failed with status 403", "Forbidden"),
+        ("2 refused", start, &refused, "MarmotUnreachable"),
+        ("2 DNS", start, no_host, "MarmotUnreachable"),
+        ("2 server 503", start, "request failed with status 503", "MarmotUnreachable"),
+        ("2 newer CLI, older server", start, "request failed with status 400", "BadRequest"),
+        ("3 unknown source", "source", "unknown source: nosuchsource", "UnknownSource"),
+        ("3 required field missing", config, missing, "InvalidSourceConfig"),
+        ("3 spec path absent", config, no_path, "InvalidSourceConfig"),
+        ("3 invalid YAML", "", yaml, "InvalidPipeline"),
+        ("3 entry is a string", "", string, "InvalidPipeline"),
+        ("3 no name", "", "pipeline name is required", "InvalidPipeline"),
+        ("3 file missing", "", no_file, "InvalidPipeline"),
+        ("3 no -c", "", "required flag(s) \"config\" not set", "MarmotError"),
+        ("3 unknown flag", "", "unknown flag: --yes", "MarmotError"),
+        ("4 source password wrong", discovery, &password, "DiscoveryFailed"),
+        ("4 source host wrong", discovery, &no_database, "DiscoveryFailed"),
+        ("4 source refuses", discovery, SOURCE_REFUSES, "DiscoveryFailed"),
+        ("4 source stays silent", discovery, silent, "DiscoveryFailed"),
+        ("11 batch answers 500", "Asset sync failed", "request failed with status 500", "MarmotError"),
+    ]
+    .map(|(case, step, why, reason)| (case, fails(step, why), "Failed", reason))
+    .into();
+
+    // Plugins that cannot be loaded say so before.
     let tries = "{\"level\":\"info\",\"plugin\":\"x\",\"message\":\"Installing plugin\"}\n\
                  {\"level\":\"error\",\"error\":\"connection refused\",\"message\":\"Failed to install core plugin\"}\n";
-    no_plugins.stderr = tries.repeat(31) + &format!("Error: unknown source: shelf\n{USAGE}");
-    let mut read_only = unknown("unknown source: shelf");
-    read_only.stderr = "{\"level\":\"warn\",\"error\":\"starting plugin /plugins/marmot-plugin-shelf: Unrecognized remote plugin \
-                        message: \\nFailed to read any lines from plugin's stdout\",\"message\":\"Failed to load external plugin\"}\n\
-                        2026-01-01T00:00:00.000Z [WARN]  plugin: plugin failed to exit gracefully\n"
-        .to_owned()
-        + &format!("Error: unknown source: shelf\n{USAGE}");
+    let read_only = "{\"level\":\"warn\",\"error\":\"Unrecognized remote plugin message: \\nFailed to read any lines from \
+                     plugin's stdout\",\"message\":\"Failed to load external plugin\"}\n2026-01-01T00:00:00.000Z [WARN]  \
+                     plugin: plugin failed to exit gracefully\n";
+    for (case, said) in
+        [("8 no plugins, none can be downloaded", tries.repeat(31)), ("8 read-only root", read_only.to_owned())]
+    {
+        let mut cli = new().reads();
+        cli.stderr = said;
+        cases.push((case, cli.fails("", "unknown source: shelf"), "Failed", "UnknownSource"));
+    }
+    cases
+}
+
+/// Ingestions of one source that come further.
+fn ingestions(version: Version) -> Vec<Case> {
+    let new = || Cli::new(version);
+    let started = || new().reads().source("shelf").starts();
+    let brings = |batch| started().brings(batch).sums_up();
     let mut silent = new();
     silent.stderr.clear();
     let again = Batch { found: 4, updated: 1, unchanged: 3, ..Batch::default() };
     let half = Batch { found: 1, updated: 1, deleted: 4, ..Batch::default() };
     let lost = Batch { lineage: 351, ..created(353, 214) };
+    let unfinished = started().discovers(4).syncs(created(4, 4)).cannot_complete("request failed with status 500");
+    let absent = Batch { found: 3, unchanged: 3, ..Batch::default() };
+    let too_long = match version {
+        Version::Head => (brings(Batch { errors: 1, ..created(3, 2) }), "AssetErrors"),
+        _ => (brings(created(3, 2)), "AssetsLost"),
+    };
+    let of_another = match version {
+        Version::Head => (brings(Batch { found: 4, updated: 4, ..Batch::default() }), "Succeeded", "Completed"),
+        _ => (brings(created(4, 0)), "Partial", "AssetsLost"),
+    };
     vec![
         ("1 first run", brings(created(4, 4)), "Succeeded", "Completed"),
         ("1 again", brings(again), "Succeeded", "Completed"),
         ("1 postgresql, 139 of 353 assets lost", brings(lost), "Partial", "AssetsLost"),
-        ("2 wrong key, no key", not_started("request failed with status 401"), "Failed", "Unauthorized"),
-        ("2 key without ingestion:manage", not_started("request failed with status 403"), "Failed", "Forbidden"),
-        ("2 refused", not_started(&start()), "Failed", "MarmotUnreachable"),
-        (
-            "2 DNS",
-            not_started("Post \"http://m/api/v1/runs/start\": dial tcp: lookup m on 10.0.0.10:53: no such host"),
-            "Failed",
-            "MarmotUnreachable",
-        ),
-        ("2 server 503", not_started("request failed with status 503"), "Failed", "MarmotUnreachable"),
-        ("2 newer CLI, older server", not_started("request failed with status 400"), "Failed", "BadRequest"),
-        ("3 unknown source", unknown("unknown source: nosuchsource"), "Failed", "UnknownSource"),
-        (
-            "3 required field missing",
-            invalid("rpc error: code = Unknown desc = host: host is required; user: user is required"),
-            "Failed",
-            "InvalidSourceConfig",
-        ),
-        (
-            "3 spec path absent",
-            invalid("rpc error: code = Unknown desc = spec path does not exist: /nowhere"),
-            "Failed",
-            "InvalidSourceConfig",
-        ),
         ("3 runs: [] or no runs", new().reads().sums_up(), "Failed", "NothingRan"),
-        (
-            "3 invalid YAML",
-            failed(
-                "parsing config file: error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this context",
-            ),
-            "Failed",
-            "InvalidPipeline",
-        ),
-        (
-            "3 entry is a string",
-            failed(
-                "parsing config file: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal string into Go struct field Config.runs of type plugin.SourceRun",
-            ),
-            "Failed",
-            "InvalidPipeline",
-        ),
-        ("3 no name", failed("pipeline name is required"), "Failed", "InvalidPipeline"),
-        (
-            "3 file missing",
-            failed("reading config file: open /config/pipeline.yaml: no such file or directory"),
-            "Failed",
-            "InvalidPipeline",
-        ),
-        ("3 no -c", failed("required flag(s) \"config\" not set"), "Failed", "MarmotError"),
-        ("3 unknown flag", failed("unknown flag: --yes"), "Failed", "MarmotError"),
-        (
-            "4 source password wrong",
-            undiscovered(
-                "rpc error: code = Unknown desc = initializing database connection: FATAL: password authentication failed for user \"x\" (SQLSTATE 28P01)",
-            ),
-            "Failed",
-            "DiscoveryFailed",
-        ),
-        (
-            "4 source host wrong",
-            undiscovered(
-                "rpc error: code = Unknown desc = initializing database connection: hostname resolving error: lookup db: no such host",
-            ),
-            "Failed",
-            "DiscoveryFailed",
-        ),
-        ("4 source refuses", undiscovered(SOURCE_REFUSES), "Failed", "DiscoveryFailed"),
-        (
-            "4 source stays silent",
-            undiscovered(
-                "rpc error: code = DeadlineExceeded desc = initializing database connection: context deadline exceeded",
-            ),
-            "Failed",
-            "DiscoveryFailed",
-        ),
         ("6 zero assets", started().discovers(0).sums_up(), "Succeeded", "NoAssets"),
-        ("8 no plugins, none can be downloaded", no_plugins, "Failed", "UnknownSource"),
-        ("8 read-only root", read_only, "Failed", "UnknownSource"),
-        ("9 SIGTERM has no effect, or it broke off in the batch", started().discovers(4), "Killed", "Incomplete"),
+        ("9 broke off in the batch", started().discovers(4), "Killed", "Incomplete"),
         ("9 broke off in the discovery", started(), "Killed", "Incomplete"),
         ("9 said nothing", silent, "Killed", "Incomplete"),
-        if version == Version::Head {
-            let said = Batch { errors: 1, ..created(3, 2) };
-            ("10 one asset too long", brings(said), "Partial", "AssetErrors")
-        } else {
-            ("10 one asset too long", brings(created(3, 2)), "Partial", "AssetsLost")
-        },
-        (
-            "10 and again: nothing shows it",
-            brings(Batch { found: 3, unchanged: 3, ..Batch::default() }),
-            "Succeeded",
-            "Completed",
-        ),
-        (
-            "11 completion answers 500",
-            started()
-                .discovers(4)
-                .syncs(created(4, 4))
-                .cannot_complete("request failed with status 500")
-                .completes(0)
-                .sums_up(),
-            "Partial",
-            "CompletionLost",
-        ),
-        (
-            "11 batch answers 500",
-            started().discovers(4).clears_progress().fails("Asset sync failed", "request failed with status 500"),
-            "Failed",
-            "MarmotError",
-        ),
+        ("10 one asset too long", too_long.0, "Partial", too_long.1),
+        ("10 and again: nothing shows it", brings(absent), "Succeeded", "Completed"),
+        ("11 completion answers 500", unfinished.completes(0).sums_up(), "Partial", "CompletionLost"),
         ("12 half a discovery: nothing shows it", brings(half), "Succeeded", "Completed"),
         ("13 two at once", brings(Batch { unchanged: 208, ..created(217, 9) }), "Succeeded", "Completed"),
-        if version == Version::Head {
-            let adopted = Batch { found: 4, updated: 4, ..Batch::default() };
-            ("15 assets of another pipeline", brings(adopted), "Succeeded", "Completed")
-        } else {
-            ("15 assets of another pipeline", brings(created(4, 0)), "Partial", "AssetsLost")
-        },
+        ("15 assets of another pipeline", of_another.0, of_another.1, of_another.2),
     ]
 }
 
@@ -254,7 +207,7 @@ fn check(version: Version, case: &Case, ended: &Ended) {
 #[test]
 fn every_case_of_three_versions() {
     for version in VERSIONS {
-        for case in ingestions(version) {
+        for case in failures(version).into_iter().chain(ingestions(version)) {
             check(version, &case, &standing_in(&case.1).ingest());
         }
         for case in pairs(version) {
@@ -304,7 +257,8 @@ fn the_real_marmot_says_the_same() {
     let ended = ingest(&shelf(3), &refusing("/runs/start", 401));
     same("2", &ended, source().asks_to_start().fails("Failed to start run", "request failed with status 401"));
     let nowhere = Pod::with_runs(&shelf(1)).env("MARMOT_HOST", "http://127.0.0.1:1").flag("--retry-for=0s");
-    same("2 refused", &nowhere.ingest(), source().asks_to_start().fails("Failed to start run", &start()));
+    let refused = format!("Post \"http://127.0.0.1:1/api/v1/runs/start\": {REFUSED}");
+    same("2 refused", &nowhere.ingest(), source().asks_to_start().fails("Failed to start run", &refused));
     same("3 unknown", &ingest(&json!([{ "other": {} }]), &good), new().reads().fails("", "unknown source: other"));
     let missing = "rpc error: code = Unknown desc = password: password is required";
     let ended = ingest(&json!([{ "shelf": {} }]), &good);
