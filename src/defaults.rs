@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crds::{ImagePullPolicy, Run, RunSpec};
+use k8s_openapi::DeepMerge as _;
 use k8s_openapi::api::core::v1::{
     Affinity, EnvFromSource, EnvVar, LocalObjectReference, PodSecurityContext, ResourceRequirements, Toleration,
     Volume, VolumeMount,
@@ -37,7 +38,8 @@ pub enum DefaultsError {
 }
 
 /// Defaults for the Jobs of all Runs. Names and types are those of `spec` of a Run, and a Run's own field counts more:
-/// `env`, `envFrom`, `volumes` and `volumeMounts` are joined entry by entry, every other field is taken whole.
+/// `env`, `envFrom`, `volumes` and `volumeMounts` are joined entry by entry, `podSecurityContext` field by field, and every
+/// other field is taken whole.
 ///
 /// None of it shapes the hash of a one-shot Run, so a change here runs nothing (R26).
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -147,7 +149,7 @@ impl JobDefaults {
             tolerations: own.tolerations.or_else(|| self.tolerations.clone()),
             affinity: own.affinity.or_else(|| self.affinity.clone()),
             priority_class_name: own.priority_class_name.or_else(|| self.priority_class_name.clone()),
-            pod_security_context: own.pod_security_context.or_else(|| self.pod_security_context.clone()),
+            pod_security_context: merge(self.pod_security_context.as_ref(), own.pod_security_context),
             ..own
         };
         let metadata: ObjectMeta = run.metadata.clone();
@@ -165,6 +167,16 @@ fn join<T: Clone>(defaults: &[T], own: Option<Vec<T>>, key: impl Fn(&T) -> &Stri
     let mut joined: Vec<T> = defaults.iter().filter(open).cloned().collect();
     joined.extend(own);
     Some(joined)
+}
+
+/// The Run's fields over the defaults': a Run that needs an `fsGroup` still runs as the user of the others.
+fn merge(default: Option<&PodSecurityContext>, own: Option<PodSecurityContext>) -> Option<PodSecurityContext> {
+    let (Some(default), Some(own)) = (default, own.as_ref()) else {
+        return own.or_else(|| default.cloned());
+    };
+    let mut merged = default.clone();
+    merged.merge_from(own.clone());
+    Some(merged)
 }
 
 /// Kubernetes takes `cpu: 1` as well as `cpu: "1"`.

@@ -10,6 +10,12 @@
 
 #[path = "runner/api.rs"]
 mod api;
+#[path = "runner/cases.rs"]
+mod cases;
+#[path = "runner/cli.rs"]
+mod cli;
+#[path = "runner/plain.rs"]
+mod plain;
 #[path = "runner/pod.rs"]
 mod pod;
 

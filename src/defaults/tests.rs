@@ -17,7 +17,7 @@ volumeMounts: [{name: plugin-cache, mountPath: /var/cache/marmot-plugins}]
 imagePullSecrets: [{name: registry}]
 nodeSelector: {pool: ingest}
 priorityClassName: low
-podSecurityContext: {fsGroup: 10001}
+podSecurityContext: {fsGroup: 10001, runAsUser: 10001}
 tolerations: []
 affinity:
 "#;
@@ -89,6 +89,7 @@ fn what_a_run_says_itself_counts_more() {
     let pod = &job["spec"]["template"]["spec"];
     assert_eq!(pod["nodeSelector"], json!({ "pool": "big" }));
     assert_eq!(pod["securityContext"]["fsGroup"], 1);
+    assert_eq!(pod["securityContext"]["runAsUser"], 10001, "field by field: the image's user has no number");
     let container = &pod["containers"][0];
     assert_eq!(container["resources"], json!({ "limits": { "memory": "4Gi" } }));
     let env = container["env"].as_array().unwrap();

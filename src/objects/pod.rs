@@ -13,7 +13,8 @@ use super::{Defaults, config_map_name, runner};
 
 /// Pod annotation by which the document asks for an AWS role.
 const ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
-const AWS_TOKEN_DIR: &str = "/var/run/secrets/eks.amazonaws.com/serviceaccount";
+/// Not where EKS itself mounts one if the ServiceAccount has a role too: a pod cannot have two mounts of one path.
+const AWS_TOKEN_DIR: &str = "/var/run/secrets/marmot-aws-token";
 /// The only writable place: HOME and TMPDIR, without which plugins cannot start on a read-only root.
 const SCRATCH: &str = "/tmp";
 

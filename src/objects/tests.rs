@@ -167,3 +167,21 @@ fn users_settings_stand() {
     assert_eq!((init.read_only_root_filesystem, init.run_as_user), (Some(true), None));
     assert!(mounts(&pod.containers[0]).contains(&("/data", false)));
 }
+
+// R8: the role of the document's example, also where EKS adds its own mount because the ServiceAccount has a role too.
+#[test]
+fn a_role_in_pod_annotations_brings_its_token() {
+    let role = "arn:aws:iam::123456789012:role/marmot-s3-reader";
+    let job = made(json!({ "podAnnotations": { "eks.amazonaws.com/role-arn": role } }), RunKind::Scheduled, runner());
+    let pod = serde_json::to_value(pod(&job)).unwrap();
+    let env = pod["containers"][0]["env"].as_array().unwrap();
+    let value = |name: &str| env.iter().find(|variable| variable["name"] == name).unwrap()["value"].as_str().unwrap();
+    assert_eq!(value("AWS_ROLE_ARN"), role);
+    let volumes = pod["volumes"].as_array().unwrap();
+    let token = volumes.iter().find(|volume| volume["name"] == "marmot-aws-token").unwrap();
+    assert_eq!(token["projected"]["sources"][0]["serviceAccountToken"]["audience"], "sts.amazonaws.com");
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["name"] == "marmot-aws-token").unwrap()["mountPath"].as_str().unwrap();
+    assert_eq!(value("AWS_WEB_IDENTITY_TOKEN_FILE"), format!("{mount}/token"));
+    assert_ne!(mount, "/var/run/secrets/eks.amazonaws.com/serviceaccount");
+}

@@ -9,7 +9,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 context=$PWD/target/e2e-image
 bin=$(tests/marmot/build.sh | tail -n 1)
 rm -rf "$context"
-mkdir -p "$context/bin" "$context/plugins"
+mkdir -p "$context/bin" "$context/plugins" "$context/etc"
+# As Marmot's own image: a user by name, of whom Kubernetes cannot tell that it is not root. No shell, as the distroless one.
+echo "marmot:x:10001:10001::/home/marmot:/sbin/nologin" >"$context/etc/passwd"
 cp "$bin/marmot" "$context/bin/marmot"
 cp "$bin/plugins/marmot-plugin-shelf" "$context/plugins/"
 CGO_ENABLED=0 go -C tests/e2e/standin build -trimpath -buildvcs=false -ldflags "-s -w" -o "$context/bin/marmot-standin" .
@@ -18,10 +20,11 @@ CGO_ENABLED=0 go -C tests/e2e/standin build -trimpath -buildvcs=false -ldflags "
 archive=${1:-target/marmot-e2e.tar} name=localhost/marmot-e2e:0.10.0
 cat >"$context/Dockerfile" <<'FILE'
 FROM scratch
+COPY etc /etc
 COPY bin /bin
 COPY plugins /plugins
 ENV PATH=/bin MARMOT_PLUGINS_DIR=/plugins MARMOT_PLUGINS_AUTOINSTALL=false
-USER 65532:65532
+USER marmot
 ENTRYPOINT ["/bin/marmot"]
 FILE
 buildah() { command buildah --root "$PWD/target/containers" --runroot "$PWD/target/containers-run" --storage-driver vfs "$@"; }

@@ -6,7 +6,7 @@
 #   KUBECONFIG            the cluster
 #   E2E_OPERATOR_IMAGE    the operator's image (`make image`), as the nodes have it or can pull it
 #   E2E_MARMOT_IMAGE      the ingestion image (tests/e2e/image.sh), likewise
-#   E2E_NAMESPACE         made and removed; default: marmot-e2e
+#   E2E_NAMESPACE         made and removed, and one named …-elsewhere; default: marmot-e2e
 #   E2E_CASES             names of cases to run, instead of all
 #   E2E_KEEP              not empty: leave everything as it is when a case fails
 set -euo pipefail
@@ -15,6 +15,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${E2E_OPERATOR_IMAGE:?names the image of the operator: see make image}"
 : "${E2E_MARMOT_IMAGE:?names the ingestion image: see tests/e2e/image.sh}"
 NAMESPACE=${E2E_NAMESPACE:-marmot-e2e}
+ELSEWHERE=$NAMESPACE-elsewhere
 STARTED=$SECONDS
 for tool in kubectl helm; do
   command -v "$tool" >/dev/null || PATH=$("$HERE/../cluster/build.sh" | tail -n 1):$PATH
@@ -39,10 +40,12 @@ finish() {
   # The operator first, with its pods: it would put finalizers back.
   helm uninstall "$RELEASE" --namespace "$NAMESPACE" --ignore-not-found --wait >/dev/null || true
   k wait pod --selector app.kubernetes.io/component=operator --for=delete --timeout=60s >/dev/null || true
-  for name in $(k get "$RUNS" --output name 2>/dev/null); do
-    k patch "$name" --type=merge --patch '{"metadata":{"finalizers":null}}' >/dev/null || true
+  for namespace in "$NAMESPACE" "$ELSEWHERE"; do
+    for name in $(kubectl --namespace "$namespace" get "$RUNS" --output name 2>/dev/null); do
+      kubectl --namespace "$namespace" patch "$name" --type=merge --patch '{"metadata":{"finalizers":null}}' >/dev/null || true
+    done
   done
-  kubectl delete "$CRD" namespace/"$NAMESPACE" --ignore-not-found --timeout=60s >/dev/null || true
+  kubectl delete "$CRD" namespace/"$NAMESPACE" namespace/"$ELSEWHERE" --ignore-not-found --timeout=60s >/dev/null || true
 }
 trap finish EXIT
 set -o errtrace

@@ -44,7 +44,8 @@ prove "a wrong key: Failed, Unauthorized, and kubectl describe says so in words"
 
 ended loses Partial AssetsLost "2 of 3 discovered assets arrived in Marmot"
 is job/loses-gen1 .status.failed 1
-prove "assets lost without a word: Partial, AssetsLost, and no retry although three were allowed"
+wide loses | holds "kubectl get run -o wide" "last run Partial: AssetsLost: "
+prove "assets lost without a word: Partial, AssetsLost, and no retry although three were allowed: $(wide loses | tr -s ' ')"
 
 ended unset Failed UnsetVariable "runs[0].shelf.password: the environment variable NOWHERE is not set"
 prove "a variable that is not set: Failed, UnsetVariable"

@@ -37,8 +37,8 @@ type catalog struct {
 	key string
 	// runs by their ID.
 	runs map[string]*run
-	// assets that exist, by MRN.
-	assets map[string]bool
+	// assets that exist, by MRN, each with the pipelines that bring it.
+	assets map[string]map[string]bool
 	// completed holds what the last completed run of each pipeline brought: a destroy knows nothing else.
 	completed map[string][]string
 }
@@ -62,11 +62,13 @@ func (c *catalog) batch(request struct {
 		switch {
 		case index == 0 && strings.HasPrefix(request.Pipeline, "loses"):
 			status = "failed"
-		case c.assets[asset.mrn()]:
+		case len(c.assets[asset.mrn()]) > 0:
 			status = "unchanged"
+		default:
+			c.assets[asset.mrn()] = map[string]bool{}
 		}
 		if status != "failed" {
-			c.assets[asset.mrn()] = true
+			c.assets[asset.mrn()][request.Pipeline] = true
 			if run := c.runs[request.RunID]; run != nil {
 				run.mrns = append(run.mrns, asset.mrn())
 			}
@@ -91,8 +93,8 @@ func (c *catalog) complete(request struct {
 func (c *catalog) destroy(pipeline string) any {
 	gone := []string{}
 	for _, mrn := range c.completed[pipeline] {
-		if c.assets[mrn] {
-			delete(c.assets, mrn)
+		if c.assets[mrn][pipeline] {
+			delete(c.assets[mrn], pipeline)
 			gone = append(gone, mrn)
 		}
 	}
@@ -157,6 +159,6 @@ func main() {
 		log.Fatal("MARMOT_API_KEY is not set: it is the key that callers must send")
 	}
 	log.Fatal(http.ListenAndServe(":8080", &catalog{
-		key: key, runs: map[string]*run{}, assets: map[string]bool{}, completed: map[string][]string{},
+		key: key, runs: map[string]*run{}, assets: map[string]map[string]bool{}, completed: map[string][]string{},
 	}))
 }
