@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use dashmap::DashMap;
-use kube::Client;
+use kube::client::ClientBuilder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,9 +22,10 @@ use crate::execute::Executor;
 use crate::index::Index;
 use crate::leader::{self, Leadership};
 use crate::marmot::{self, Address};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::objects::Defaults;
 use crate::queue::{Lane, Queue};
+use crate::skew::Skew;
 use crate::ticker::Ticker;
 use crate::watch::Synced;
 use crate::{periodic, preflight, watch as watches};
@@ -47,12 +48,24 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     // A create that is sent twice by somebody else than us is hard to reason about: we retry ourselves.
     config.default_retry = false;
     let server = config.cluster_url.to_string();
-    let client = Client::try_from(config.clone()).context("the client for the API server cannot be made")?;
-    let metrics = Arc::new(Metrics::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (index, queue, synced) = (Arc::new(Index::default()), Arc::new(Queue::default()), Arc::new(Synced::default()));
+    let ticker = Arc::new(Ticker::new(Arc::clone(&clock), Arc::clone(&queue)));
+    let readiness = Readiness::default();
+    let mut metrics = Metrics::new();
+    metrics.show(metrics::Sources {
+        index: Arc::clone(&index),
+        queue: Arc::clone(&queue),
+        ticker: Arc::clone(&ticker),
+        readiness: readiness.clone(),
+        clock: Arc::clone(&clock),
+        per_run: args.metrics_per_run,
+    });
+    let metrics = Arc::new(metrics);
+    let client = ClientBuilder::try_from(config.clone()).context("the client for the API server cannot be made")?;
+    let client = client.with_layer(&Skew::new(Arc::clone(&clock), Arc::clone(&metrics))).build();
 
     let stop = CancellationToken::new();
-    let readiness = Readiness::default();
     let (crd_gate, cache_gate) = (readiness.gate("the CRD"), readiness.gate("caches"));
     let serving = CancellationToken::new();
     let _health = admin::serve_health(&args.health_probe_bind_address, readiness.clone(), serving.clone()).await?;
@@ -71,8 +84,6 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         None => leader::alone(release.clone(), &metrics),
     };
 
-    let (index, queue, synced) = (Arc::new(Index::default()), Arc::new(Queue::default()), Arc::new(Synced::default()));
-    let ticker = Arc::new(Ticker::new(Arc::clone(&clock), Arc::clone(&queue)));
     let (events, event_writer) = Events::start(client.clone(), holder.clone(), Arc::clone(&metrics));
     let (marmot, sought) = locate(&args, &synced)?;
     let controller = Arc::new(Controller {
@@ -117,7 +128,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         async move { ticker.run(|drift| on_clock_jump(&controller, drift)).await }
     });
     background.spawn(follow_leadership(leadership, Arc::clone(&controller)));
-    let _periodic = periodic::start(Arc::clone(&controller), metrics).await.context("periodic work cannot start")?;
+    let _periodic = periodic::start(Arc::clone(&controller)).await.context("periodic work cannot start")?;
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
         workers.spawn(Arc::clone(&controller).work(stop.clone()));

@@ -83,6 +83,10 @@ pub struct OperatorArgs {
     #[arg(long, default_value = ":8090", value_name = "ADDRESS", help_heading = "Endpoints")]
     pub metrics_bind_address: Bind,
 
+    /// Show a few metrics of each Run too: last success, last outcome, next tick, failures in a row
+    #[arg(long, help_heading = "Endpoints")]
+    pub metrics_per_run: bool,
+
     /// Address of /healthz and /readyz, as `:port` or `host:port`; 0 turns them off
     #[arg(long, default_value = ":8091", value_name = "ADDRESS", help_heading = "Endpoints")]
     pub health_probe_bind_address: Bind,

@@ -31,6 +31,7 @@ pub mod pipeline;
 pub mod preflight;
 pub mod queue;
 pub mod runner;
+pub mod skew;
 pub mod status;
 pub mod telemetry;
 pub mod ticker;
