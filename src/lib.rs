@@ -19,6 +19,7 @@ pub mod index;
 pub mod leader;
 pub mod lenient;
 pub mod light;
+pub mod looks;
 pub mod marmot;
 pub mod memory;
 pub mod metrics;

@@ -18,6 +18,7 @@ pub(crate) const EVERYTHING: &[&str] = &[
     "operator.enabled=true",
     "operator.replicas=3",
     "operator.metricsPerRun=true",
+    "operator.debugEndpoint=true",
     "operator.image.pullSecrets[0].name=registry",
     "operator.marmot.url=https://marmot.example.com",
     "operator.marmot.serverServiceAccount=marmot",
