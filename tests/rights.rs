@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+#[allow(dead_code, reason = "the tests of the chart use all of it")]
 #[path = "chart/helm.rs"]
 mod helm;
 mod support;
