@@ -1,22 +1,23 @@
-//! `/healthz`, `/readyz` and `/metrics`.
+//! `/healthz`, `/readyz` and `/metrics`; `/debug/runs` where it is asked for.
 
 mod exposition;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Bind;
+use crate::looks::DebugRuns;
 use crate::metrics::Metrics;
 
 /// How long open requests have to end at shutdown.
@@ -90,14 +91,16 @@ pub struct Endpoint {
     pub task: JoinHandle<()>,
 }
 
-/// Serves `/healthz` (this process answers; says nothing about the API server, whose absence no restart mends) and
-/// `/readyz` (everything of `readiness` is there; else 503 and what is missing, a line each). `None` when turned off.
+/// Serves `/healthz` (this process answers; says nothing about the API server, whose absence no restart mends),
+/// `/readyz` (everything of `readiness` is there; else 503 and what is missing, a line each) and, once there is something
+/// to show, `/debug/runs`. `None` when turned off.
 ///
 /// # Errors
 /// Where the address of `--health-probe-bind-address` cannot be listened on.
 pub async fn serve_health(
     bind: &Bind,
     readiness: Readiness,
+    debug: Arc<OnceLock<DebugRuns>>,
     shutdown: CancellationToken,
 ) -> Result<Option<Endpoint>, BindError> {
     let ready = move || {
@@ -109,8 +112,24 @@ pub async fn serve_health(
         };
         std::future::ready(answer)
     };
+    let runs = move |uri: Uri| std::future::ready(debug_runs(debug.get(), &uri));
     let router = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready));
+    let router = router.route("/debug/runs", get(runs));
     serve("health-probe-bind-address", bind, router, shutdown).await
+}
+
+/// `?run=namespace/name` asks for one Run.
+fn debug_runs(debug: Option<&DebugRuns>, uri: &Uri) -> Response {
+    let Some(debug) = debug else {
+        return (StatusCode::NOT_FOUND, "turned off, or not ready yet: --debug-endpoint turns it on\n").into_response();
+    };
+    let query = uri.query().unwrap_or_default().split('&');
+    let run = query.filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == "run");
+    let run = run.map(|(_, run)| run.replace("%2F", "/").replace("%2f", "/"));
+    match debug.answer(run.as_deref()) {
+        Some(answer) => ([(CONTENT_TYPE, "application/json")], format!("{answer:#}\n")).into_response(),
+        None => (StatusCode::NOT_FOUND, "there is no such Run; write ?run=namespace/name\n").into_response(),
+    }
 }
 
 /// Serves `/metrics`, in `OpenMetrics` to those who ask for it and in the classic Prometheus text form to all others.

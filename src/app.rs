@@ -1,11 +1,11 @@
 //! Wiring and the order of shutdown, nothing else.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
 use dashmap::DashMap;
-use kube::Client;
+use kube::client::ClientBuilder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admin::{self, Gate, Readiness};
-use crate::args::{ArgsError, OperatorArgs};
+use crate::args::{self, ArgsError, OperatorArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::controller::Controller;
 use crate::defaults::JobDefaults;
@@ -21,10 +21,12 @@ use crate::events::Events;
 use crate::execute::Executor;
 use crate::index::Index;
 use crate::leader::{self, Leadership};
+use crate::looks::{DebugRuns, Looks};
 use crate::marmot::{self, Address};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::objects::Defaults;
 use crate::queue::{Lane, Queue};
+use crate::skew::Skew;
 use crate::ticker::Ticker;
 use crate::watch::Synced;
 use crate::{periodic, preflight, watch as watches};
@@ -43,19 +45,33 @@ const DRAIN: Duration = Duration::from_millis(700);
 pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     let election = args.election()?;
     let job_defaults = args.job_defaults.as_deref().map(JobDefaults::load).transpose()?.unwrap_or_default();
-    let mut config = preflight::configure(args.kubeconfig.as_deref(), args.context.as_deref()).await?;
+    let mut config = preflight::configure(&args.server, preflight::AGENT).await?;
     // A create that is sent twice by somebody else than us is hard to reason about: we retry ourselves.
     config.default_retry = false;
     let server = config.cluster_url.to_string();
-    let client = Client::try_from(config.clone()).context("the client for the API server cannot be made")?;
-    let metrics = Arc::new(Metrics::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (index, queue, synced) = (Arc::new(Index::default()), Arc::new(Queue::default()), Arc::new(Synced::default()));
+    let ticker = Arc::new(Ticker::new(Arc::clone(&clock), Arc::clone(&queue)));
+    let readiness = Readiness::default();
+    let mut metrics = Metrics::new();
+    metrics.show(metrics::Sources {
+        index: Arc::clone(&index),
+        queue: Arc::clone(&queue),
+        ticker: Arc::clone(&ticker),
+        readiness: readiness.clone(),
+        clock: Arc::clone(&clock),
+        per_run: args.metrics_per_run,
+    });
+    let metrics = Arc::new(metrics);
+    let client = ClientBuilder::try_from(config.clone()).context("the client for the API server cannot be made")?;
+    let client = client.with_layer(&Skew::new(Arc::clone(&clock), Arc::clone(&metrics))).build();
 
     let stop = CancellationToken::new();
-    let readiness = Readiness::default();
     let (crd_gate, cache_gate) = (readiness.gate("the CRD"), readiness.gate("caches"));
     let serving = CancellationToken::new();
-    let _health = admin::serve_health(&args.health_probe_bind_address, readiness.clone(), serving.clone()).await?;
+    let debug = Arc::new(OnceLock::new());
+    let (probes, asked) = (&args.health_probe_bind_address, Arc::clone(&debug));
+    let _health = admin::serve_health(probes, readiness.clone(), asked, serving.clone()).await?;
     let _metrics = admin::serve_metrics(&args.metrics_bind_address, Arc::clone(&metrics), serving.clone()).await?;
     tokio::spawn(stop_on_signal(stop.clone())?);
 
@@ -71,10 +87,18 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         None => leader::alone(release.clone(), &metrics),
     };
 
-    let (index, queue, synced) = (Arc::new(Index::default()), Arc::new(Queue::default()), Arc::new(Synced::default()));
-    let ticker = Arc::new(Ticker::new(Arc::clone(&clock), Arc::clone(&queue)));
     let (events, event_writer) = Events::start(client.clone(), holder.clone(), Arc::clone(&metrics));
     let (marmot, sought) = locate(&args, &synced)?;
+    let looks = args.debug_endpoint.then(Arc::<Looks>::default);
+    if let Some(looks) = &looks {
+        let _ = debug.set(DebugRuns {
+            looks: Arc::clone(looks),
+            index: Arc::clone(&index),
+            ticker: Arc::clone(&ticker),
+            leadership: leadership.clone(),
+            holder: holder.clone(),
+        });
+    }
     let controller = Arc::new(Controller {
         index: Arc::clone(&index),
         synced: Arc::clone(&synced),
@@ -98,6 +122,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         leadership: leadership.clone(),
         holder,
         memory: DashMap::new(),
+        looks,
     });
 
     let mut background = JoinSet::new();
@@ -117,7 +142,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         async move { ticker.run(|drift| on_clock_jump(&controller, drift)).await }
     });
     background.spawn(follow_leadership(leadership, Arc::clone(&controller)));
-    let _periodic = periodic::start(Arc::clone(&controller), metrics).await.context("periodic work cannot start")?;
+    let _periodic = periodic::start(Arc::clone(&controller)).await.context("periodic work cannot start")?;
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
         workers.spawn(Arc::clone(&controller).work(stop.clone()));
@@ -188,7 +213,7 @@ type Located = (Address, Option<(watch::Sender<Option<String>>, String)>);
 fn locate(args: &OperatorArgs, synced: &Synced) -> Result<Located, ArgsError> {
     if args.marmot_url.is_empty() {
         let (marmot, told) = Address::sought();
-        return Ok((marmot, Some((told, args.own_namespace().ok_or(ArgsError::NoMarmotNamespace)?))));
+        return Ok((marmot, Some((told, args::pod_namespace().ok_or(ArgsError::NoMarmotNamespace)?))));
     }
     synced.see_services();
     Ok((Address::given(&args.marmot_url), None))

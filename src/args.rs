@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::explain::ExplainArgs;
 use crate::cli::next::NextArgs;
 use crate::cli::validate::ValidateArgs;
 use crate::leader::{self, LeaderConfig};
@@ -38,6 +39,8 @@ pub enum Command {
     Operator(Box<OperatorArgs>),
     /// Print the CustomResourceDefinition of Run (`marmot-operator crd | kubectl apply --server-side -f -`)
     Crd,
+    /// Tell why a Run does or does not run, from what the cluster holds
+    Explain(ExplainArgs),
     /// Show when a schedule runs next, and what daylight saving does to it
     Next(NextArgs),
     /// Check manifests of Runs without a cluster
@@ -83,17 +86,21 @@ pub struct OperatorArgs {
     #[arg(long, default_value = ":8090", value_name = "ADDRESS", help_heading = "Endpoints")]
     pub metrics_bind_address: Bind,
 
+    /// Show a few metrics of each Run too: last success, last outcome, next tick, failures in a row
+    #[arg(long, help_heading = "Endpoints")]
+    pub metrics_per_run: bool,
+
     /// Address of /healthz and /readyz, as `:port` or `host:port`; 0 turns them off
     #[arg(long, default_value = ":8091", value_name = "ADDRESS", help_heading = "Endpoints")]
     pub health_probe_bind_address: Bind,
 
-    /// Kubeconfig file [default: $KUBECONFIG, else ~/.kube/config, else the pod's own ServiceAccount]
-    #[arg(long, value_name = "FILE", help_heading = "API server")]
-    pub kubeconfig: Option<PathBuf>,
+    /// Serve /debug/runs beside /healthz: wake time, claims and the last decision of each Run, as JSON
+    #[arg(long, help_heading = "Endpoints")]
+    pub debug_endpoint: bool,
 
-    /// Context of the kubeconfig [default: its current one]
-    #[arg(long, value_name = "NAME", help_heading = "API server")]
-    pub context: Option<String>,
+    #[allow(missing_docs, reason = "a doc comment here would become the text of every command's help")]
+    #[command(flatten)]
+    pub server: ServerArgs,
 
     #[command(flatten)]
     election: ElectionArgs,
@@ -105,6 +112,19 @@ pub struct OperatorArgs {
     /// What is logged: error, warn, info, debug or trace, also per module (`info,marmot_operator::leader=debug`)
     #[arg(long, default_value = "info", value_parser = value::log_level, value_name = "LEVEL", help_heading = "Logs")]
     pub log_level: String,
+}
+
+/// Flags that name an API server.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "API server")]
+pub struct ServerArgs {
+    /// Kubeconfig file [default: $KUBECONFIG, else ~/.kube/config, else the pod's own ServiceAccount]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
 }
 
 /// Flags of the election.
@@ -203,17 +223,17 @@ impl OperatorArgs {
         Some(Runner { image, pull_secrets: self.runner_image_pull_secret.clone() })
     }
 
-    /// The namespace the operator runs in: `$POD_NAMESPACE`, else the pod's own; `None` outside a cluster.
-    #[must_use]
-    pub fn own_namespace(&self) -> Option<String> {
-        own_namespace(std::env::var("POD_NAMESPACE").ok().as_deref(), Path::new(NAMESPACE_FILE))
-    }
-
     /// The namespace to watch; `None` for all.
     #[must_use]
     pub fn watched_namespace(&self) -> Option<&str> {
         Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty())
     }
+}
+
+/// The namespace this program runs in: `$POD_NAMESPACE`, else the pod's own; `None` outside a cluster.
+#[must_use]
+pub fn pod_namespace() -> Option<String> {
+    own_namespace(std::env::var("POD_NAMESPACE").ok().as_deref(), Path::new(NAMESPACE_FILE))
 }
 
 fn own_namespace(pod_namespace: Option<&str>, file: &Path) -> Option<String> {

@@ -1,5 +1,6 @@
-//! Commands that need no cluster: what a schedule means, and what is wrong with a manifest.
+//! Commands for people: what a schedule means, what is wrong with a manifest, and why a Run does not run.
 
+pub mod explain;
 pub mod manifest;
 pub mod next;
 pub mod validate;

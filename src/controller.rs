@@ -14,6 +14,7 @@ use crate::execute::{ExecuteError, Executor, Plan};
 use crate::index::{Index, Key};
 use crate::leader::{Leadership, Term};
 use crate::light::LightJob;
+use crate::looks::Looks;
 use crate::memory::Memory;
 use crate::observe::{observe, observed_job};
 use crate::queue::{Lane, Queue};
@@ -43,6 +44,8 @@ pub struct Controller {
     pub holder: String,
     /// What this process alone knows.
     pub memory: DashMap<Key, Memory>,
+    /// Where decisions are noted, if anybody asks for them.
+    pub looks: Option<Arc<Looks>>,
 }
 
 /// How a look ended.
@@ -74,7 +77,10 @@ impl Controller {
         let Some(term) = term.filter(|term| term.holds(&self.clock)) else { return self.ticker.arm(key, None) };
         let mut memory = self.memory.remove(key).map(|(_, memory)| memory).unwrap_or_default();
         let rest = self.steps(key, &term, &mut memory).await;
-        let Some(rest) = rest else { return self.ticker.arm(key, None) };
+        let Some(rest) = rest else {
+            self.looks.iter().for_each(|looks| looks.forget(key));
+            return self.ticker.arm(key, None);
+        };
         let wake = match rest {
             Rest::Until(wake) => {
                 memory.failures = 0;
@@ -126,6 +132,7 @@ impl Controller {
             let decided = (self.clock.now(), self.clock.monotonic());
             let decision = scheduler::decide(&observation, decided.0);
             wake = decision.wake;
+            self.looks.iter().for_each(|looks| looks.note(key, &observation, &decision, decided.0));
             if decision.effects.is_empty() {
                 memory.tidy(&observation);
                 return Some(Rest::Until(wake));

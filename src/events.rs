@@ -30,10 +30,12 @@ impl Events {
         let (line, mut waiting) = mpsc::channel::<(ObjectReference, Event)>(BACKLOG);
         let reporter = Reporter { controller: "marmot-operator".to_owned(), instance: Some(instance) };
         let recorder = Recorder::new(client, reporter);
+        let dropped = Arc::clone(&metrics);
         let task = tokio::spawn(async move {
             while let Some((about, event)) = waiting.recv().await {
                 if let Err(error) = recorder.publish(&event, &about).await {
                     debug!(%error, reason = event.reason, "event not written");
+                    dropped.events_dropped(1);
                 }
             }
         });

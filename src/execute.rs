@@ -157,7 +157,7 @@ impl Executor {
         match news {
             News::Started { job, kind, .. } => info!(namespace, run = run_name, job, ?kind, "run started"),
             News::Finished(result) => {
-                self.metrics.run_finished(result.kind, result.outcome);
+                self.metrics.run_finished(result);
                 info!(namespace, run = run_name, job = result.job, outcome = ?result.outcome, "run ended");
             }
             News::Skipped(skipped) => {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crds::Run;
 use dashmap::DashMap;
@@ -65,6 +66,8 @@ pub struct Index {
     configs: DashMap<String, Arc<LightConfigMap>>,
     /// What another operator made of Runs, by UID (R31). Jobs of a CronJob are in `jobs` under its UID.
     cron_jobs: DashMap<String, Arc<LightCronJob>>,
+    /// Views passed over because a newer one was held already.
+    stale: AtomicU64,
 }
 
 #[allow(clippy::must_use_candidate, reason = "the Run to look at matters to the watches, not after our own writes")]
@@ -87,7 +90,7 @@ impl Index {
             Entry::Occupied(mut entry) => {
                 let known = entry.get();
                 let same = known.run.metadata.uid == run.metadata.uid;
-                if same && !is_newer(&run.metadata, &known.run.metadata) {
+                if same && !self.is_news(&run.metadata, &known.run.metadata) {
                     return Ok(None);
                 }
                 let unedited = same && known.run.metadata.generation == run.metadata.generation;
@@ -182,9 +185,9 @@ impl Index {
         let owner = owner_uid(&job.metadata)?.to_owned();
         let mut jobs = self.jobs.entry(owner.clone()).or_default();
         let name = job.name_any();
-        let stale = jobs
-            .get(&name)
-            .is_some_and(|known| known.metadata.uid == job.metadata.uid && !is_newer(&job.metadata, &known.metadata));
+        let stale = jobs.get(&name).is_some_and(|known| {
+            known.metadata.uid == job.metadata.uid && !self.is_news(&job.metadata, &known.metadata)
+        });
         if stale {
             return None;
         }
@@ -223,7 +226,7 @@ impl Index {
         config.metadata.managed_fields = None;
         let owner = controller_uid(&config.metadata, crds::KIND)?.to_owned();
         let stale = self.configs.get(&owner).is_some_and(|known| {
-            known.metadata.uid == config.metadata.uid && !is_newer(&config.metadata, &known.metadata)
+            known.metadata.uid == config.metadata.uid && !self.is_news(&config.metadata, &known.metadata)
         });
         if stale {
             return None;
@@ -306,6 +309,19 @@ impl Index {
     #[must_use]
     pub fn all_runs(&self) -> Vec<ObjectMeta> {
         self.runs.iter().map(|entry| entry.run.metadata.clone()).collect()
+    }
+
+    /// How many views were older than what was held already.
+    pub fn stale(&self) -> u64 {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    /// Whether a view tells more than what is held. The same version again is neither news nor stale.
+    fn is_news(&self, candidate: &ObjectMeta, known: &ObjectMeta) -> bool {
+        if is_newer(known, candidate) && !is_newer(candidate, known) {
+            self.stale.fetch_add(1, Ordering::Relaxed);
+        }
+        is_newer(candidate, known)
     }
 
     /// The Run of that UID, or the one that controls the CronJob of that UID.

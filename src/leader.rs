@@ -41,6 +41,7 @@ use self::record::{Observed, Verdict, holder};
 pub use self::term::{Leadership, Sent, Term};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::skew::Skew;
 
 /// The Lease of the Go operator, so that within one namespace the two never lead at once (R31).
 pub const LEASE_NAME: &str = "marmot-operator.marmotdata.io";
@@ -108,7 +109,8 @@ pub fn run(
     metrics: Arc<Metrics>,
 ) -> Result<(watch::Receiver<Leadership>, JoinHandle<()>), kube::Error> {
     let guard = Guard::default();
-    let api = guarded(kube.clone(), &guard, &config.namespace)?;
+    let skew = Skew::new(Arc::clone(&clock), Arc::clone(&metrics));
+    let api = guarded(kube.clone(), &guard, &skew, &config.namespace)?;
     let params = LeaseLockParams {
         lease_name: config.lease_name.clone(),
         holder_id: config.identity.clone(),
@@ -126,12 +128,12 @@ pub fn run(
 }
 
 /// The client of the Lease: no retries of its own, since a renewal is worth nothing late.
-fn guarded(mut kube: kube::Config, guard: &Guard, namespace: &str) -> Result<Api<Lease>, kube::Error> {
+fn guarded(mut kube: kube::Config, guard: &Guard, skew: &Skew, namespace: &str) -> Result<Api<Lease>, kube::Error> {
     kube.default_retry = false;
     kube.connect_timeout = Some(CALL_TIMEOUT);
     kube.read_timeout = Some(CALL_TIMEOUT);
     kube.write_timeout = Some(CALL_TIMEOUT);
-    let client = ClientBuilder::try_from(kube)?.with_layer(guard).build();
+    let client = ClientBuilder::try_from(kube)?.with_layer(skew).with_layer(guard).build();
     Ok(Api::namespaced(client, namespace))
 }
 

@@ -13,6 +13,10 @@ fn main() -> anyhow::Result<ExitCode> {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(app::run(*args))?;
         }
         Command::Crd => print!("{}", crds::crd_yaml().map_err(anyhow::Error::msg)?),
+        Command::Explain(args) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            return Ok(runtime.block_on(cli::explain::main(&args)));
+        }
         Command::Next(args) => return Ok(cli::next::main(&args)),
         Command::Validate(args) => return Ok(cli::validate::main(&args)),
         Command::Runner(command) => return Ok(runner::main(&command)),

@@ -1,12 +1,14 @@
 //! The operator's metrics: what each family means, and one small method per place that counts.
 //!
-//! No family has a label per Run, so that their number does not grow with the cluster.
+//! No family has a label per Run unless that is switched on, so that their number does not grow with the cluster.
+
+mod fleet;
+mod labels;
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,7 +16,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
-use scheduler::state::{Outcome, RunKind, SkipReason};
+use scheduler::state::{RunResult, SkipReason};
+
+pub use self::fleet::Sources;
+pub use self::labels::{Resource, Verb};
+
+use self::fleet::Fleet;
+use self::labels::{CallLabels, EndLabels, KindLabels, ReasonLabels, RouteLabels, TickLabels};
 
 /// Prefix of every family.
 pub const PREFIX: &str = "marmot_operator";
@@ -23,6 +31,8 @@ pub const PREFIX: &str = "marmot_operator";
 const LAG_BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// Seconds: an API call has at most 5.
 const CALL_BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 5.0];
+/// Seconds: from a pipeline with one small source to one that should have a deadline.
+const RUN_BUCKETS: [f64; 12] = [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0];
 
 type Counters<L> = Family<L, Counter>;
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -36,80 +46,13 @@ pub struct Metrics {
     lease_renew: Histogram,
     ticks: Counters<TickLabels>,
     tick_lag: Histogram,
-    runs_finished: Counters<RunLabels>,
+    runs_finished: Counters<EndLabels>,
+    run_duration: Histograms<KindLabels>,
     teardowns_skipped: Counters<ReasonLabels>,
     api_calls: Counters<CallLabels>,
     api_call: Histograms<RouteLabels>,
-    queue_depth: Gauge,
-    armed_runs: Gauge,
-    claims: Gauge,
-    cache_stale_skips: Counter,
     events_dropped: Counter,
     clock_skew: Gauge<f64, AtomicU64>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TickLabels {
-    outcome: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RunLabels {
-    kind: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabels {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    verb: &'static str,
-    resource: &'static str,
-    code: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabels {
-    verb: &'static str,
-    resource: &'static str,
-}
-
-/// What an API call did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verb {
-    /// POST.
-    Create,
-    /// PATCH.
-    Patch,
-    /// DELETE.
-    Delete,
-    /// GET of one object.
-    Get,
-    /// GET of many.
-    List,
-}
-
-/// What an API call was about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Resource {
-    /// The Run itself: annotations, finalizer.
-    Runs,
-    /// The Run's status.
-    RunStatus,
-    /// Jobs.
-    Jobs,
-    /// `ConfigMap`s with pipelines.
-    ConfigMaps,
-    /// `CronJob`s of the Go operator (R31).
-    CronJobs,
-    /// Events.
-    Events,
-    /// Pods that are asked how they ended (R36), or why they do not start (R41).
-    Pods,
 }
 
 impl Default for Metrics {
@@ -133,24 +76,33 @@ impl Metrics {
             ticks: register(r, "ticks", "Ticks dealt with: outcome run, or skipped with the reason of the ledger"),
             tick_lag: histogram(r, "tick_lag_seconds", "Time from a tick to its Job being stored", LAG_BUCKETS),
             runs_finished: register(r, "runs_finished", "Runs that ended, by what started them and how they ended"),
+            run_duration: {
+                let family = Histograms::new_with_constructor(|| Histogram::new(RUN_BUCKETS));
+                registered(r, "run_duration_seconds", "Time from a Job being stored to its end", family)
+            },
             teardowns_skipped: register(r, "teardowns_skipped", "Runs that went without the teardown they wanted"),
-            api_calls: register(r, "api_calls", "Calls to the API server; code 0: no answer"),
+            api_calls: register(
+                r,
+                "api_calls",
+                "Calls about Runs and their objects, but watches and events; code 0: no answer",
+            ),
             api_call: {
                 let family = Histograms::new_with_constructor(|| Histogram::new(CALL_BUCKETS));
                 registered(r, "api_call_seconds", "Time an answered call to the API server took", family)
             },
-            queue_depth: register(r, "queue_depth", "Runs waiting to be looked at"),
-            armed_runs: register(r, "armed_runs", "Runs with a time at which they will be looked at"),
-            claims: register(r, "claims_outstanding", "Claims of this replica that are not settled"),
-            cache_stale_skips: register(
+            events_dropped: register(r, "events_dropped", "Events not written: too many waited, or they were refused"),
+            clock_skew: register(
                 r,
-                "cache_stale_skips",
-                "Looks put off because the cache was older than our own last write",
+                "clock_skew_seconds",
+                "Our clock minus the API server's, as far as its Date header, which has whole seconds, proves it",
             ),
-            events_dropped: register(r, "events_dropped", "Events not sent because of the rate limit"),
-            clock_skew: register(r, "clock_skew_seconds", "Our clock minus the API server's, by its Date header"),
             registry,
         }
+    }
+
+    /// Shows from now on what these sources hold, at each scrape.
+    pub fn show(&mut self, sources: Sources) {
+        self.registry.register_collector(Box::new(Fleet { sources, leader: self.leader.clone() }));
     }
 
     /// The metrics in `OpenMetrics` text form.
@@ -187,20 +139,13 @@ impl Metrics {
     }
 
     /// A run ended.
-    pub fn run_finished(&self, kind: RunKind, outcome: Outcome) {
-        let kind = match kind {
-            RunKind::Scheduled => "scheduled",
-            RunKind::OneShot => "one_shot",
-            RunKind::Trigger => "trigger",
-            RunKind::Teardown => "teardown",
-        };
-        let outcome = match outcome {
-            Outcome::Succeeded => "succeeded",
-            Outcome::Partial => "partial",
-            Outcome::Failed => "failed",
-            Outcome::Killed => "killed",
-        };
-        self.runs_finished.get_or_create(&RunLabels { kind, outcome }).inc();
+    pub fn run_finished(&self, result: &RunResult) {
+        let (kind, outcome) = (labels::kind(result.kind), labels::outcome(result.outcome));
+        self.runs_finished.get_or_create(&EndLabels { kind, outcome }).inc();
+        if let Some(started_at) = result.started_at {
+            let took = result.finished_at.duration_since(started_at).as_secs_f64();
+            self.run_duration.get_or_create(&KindLabels { kind }).observe(took.max(0.0));
+        }
     }
 
     /// A Run went without the teardown it wanted (R30).
@@ -217,26 +162,6 @@ impl Metrics {
         }
     }
 
-    /// How many Runs wait to be looked at.
-    pub fn set_queue_depth(&self, runs: usize) {
-        self.queue_depth.set(gauge(runs));
-    }
-
-    /// How many Runs have a time at which they will be looked at.
-    pub fn set_armed_runs(&self, runs: usize) {
-        self.armed_runs.set(gauge(runs));
-    }
-
-    /// How many claims of this replica are not settled.
-    pub fn set_claims_outstanding(&self, claims: usize) {
-        self.claims.set(gauge(claims));
-    }
-
-    /// A look was put off because the cache was older than our own last write to that Run.
-    pub fn cache_stale_skip(&self) {
-        self.cache_stale_skips.inc();
-    }
-
     /// `count` events were not sent.
     pub fn events_dropped(&self, count: u64) {
         self.events_dropped.inc_by(count);
@@ -245,32 +170,6 @@ impl Metrics {
     /// Our clock minus the API server's, in seconds (R12).
     pub fn set_clock_skew(&self, seconds: f64) {
         self.clock_skew.set(seconds);
-    }
-}
-
-impl Verb {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Patch => "patch",
-            Self::Delete => "delete",
-            Self::Get => "get",
-            Self::List => "list",
-        }
-    }
-}
-
-impl Resource {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Runs => "runs",
-            Self::RunStatus => "runs/status",
-            Self::Jobs => "jobs",
-            Self::ConfigMaps => "configmaps",
-            Self::CronJobs => "cronjobs",
-            Self::Events => "events",
-            Self::Pods => "pods",
-        }
     }
 }
 
@@ -288,46 +187,5 @@ fn registered<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str
     metric
 }
 
-fn gauge(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_counted_is_exposed() {
-        let metrics = Metrics::new();
-        metrics.set_leading(true);
-        metrics.set_leading(true);
-        metrics.observe_renewal(Duration::from_millis(3));
-        metrics.tick_run(Duration::from_millis(4));
-        metrics.ticks_skipped(SkipReason::Missed, 7);
-        metrics.run_finished(RunKind::OneShot, Outcome::Partial);
-        metrics.api_call(Verb::Create, Resource::Jobs, Some(201), Duration::from_millis(2));
-        metrics.api_call(Verb::Patch, Resource::RunStatus, None, Duration::from_secs(5));
-        metrics.set_queue_depth(2);
-        metrics.set_clock_skew(-0.25);
-        let text = metrics.encode().unwrap();
-        for line in [
-            concat!(r#"marmot_operator_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
-            "marmot_operator_leader 1",
-            "marmot_operator_leader_transitions_total 1",
-            r#"marmot_operator_lease_renew_seconds_bucket{le="0.005"} 1"#,
-            r#"marmot_operator_ticks_total{outcome="run",reason=""} 1"#,
-            r#"marmot_operator_ticks_total{outcome="skipped",reason="Missed"} 7"#,
-            r#"marmot_operator_tick_lag_seconds_bucket{le="0.005"} 1"#,
-            r#"marmot_operator_tick_lag_seconds_bucket{le="60.0"} 1"#,
-            r#"marmot_operator_runs_finished_total{kind="one_shot",outcome="partial"} 1"#,
-            r#"marmot_operator_api_calls_total{verb="create",resource="jobs",code="201"} 1"#,
-            r#"marmot_operator_api_calls_total{verb="patch",resource="runs/status",code="0"} 1"#,
-            r#"marmot_operator_api_call_seconds_count{verb="create",resource="jobs"} 1"#,
-            "marmot_operator_queue_depth 2",
-            "marmot_operator_clock_skew_seconds -0.25",
-            "marmot_operator_events_dropped_total 0",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
-        }
-    }
-}
+mod tests;

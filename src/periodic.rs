@@ -1,28 +1,23 @@
-//! Work that comes round by itself and is in no hurry: a look at everybody, and the gauges. No tick hangs on it.
+//! Work that comes round by itself and is in no hurry: a look at everybody, and a sweep. No tick hangs on it.
 
 use std::sync::Arc;
 
-use scheduler::state::State;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 use crate::controller::Controller;
-use crate::metrics::Metrics;
 use crate::queue::Lane;
-use crate::status;
 
 /// Every ten minutes everybody is looked at: the net under lost watch events.
 const RESYNC: &str = "0 */10 * * * *";
 /// Teardown Jobs go a minute after their end, or a little later.
 const SWEEP: &str = "*/5 * * * * *";
-/// How often gauges are brought up to date.
-const GAUGES: &str = "*/15 * * * * *";
 
 /// Starts the periodic work; it ends when the scheduler is dropped.
 ///
 /// # Errors
 ///
 /// Where the scheduler cannot be started.
-pub async fn start(controller: Arc<Controller>, metrics: Arc<Metrics>) -> Result<JobScheduler, JobSchedulerError> {
+pub async fn start(controller: Arc<Controller>) -> Result<JobScheduler, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
     let resynced = Arc::clone(&controller);
     scheduler
@@ -32,26 +27,13 @@ pub async fn start(controller: Arc<Controller>, metrics: Arc<Metrics>) -> Result
             }
         })?)
         .await?;
-    let sweeper = Arc::clone(&controller);
+    let sweeper = controller;
     scheduler
         .add(Job::new_async(SWEEP, move |_, _| {
             let sweeper = Arc::clone(&sweeper);
             Box::pin(async move { sweeper.sweep().await })
         })?)
         .await?;
-    scheduler
-        .add(Job::new(GAUGES, move |_, _| {
-            metrics.set_queue_depth(controller.queue.len());
-            metrics.set_armed_runs(controller.ticker.armed());
-            metrics.set_claims_outstanding(claims(&controller));
-        })?)
-        .await?;
     scheduler.start().await?;
     Ok(scheduler)
-}
-
-fn claims(controller: &Controller) -> usize {
-    let state = |run: &crds::Run| run.status.as_ref().map(status::state).unwrap_or_default();
-    let runs = controller.index.keys().into_iter().filter_map(|key| controller.index.run(&key));
-    runs.map(|indexed| state(&indexed.run)).map(|State { claims, .. }| claims.len()).sum()
 }

@@ -2,18 +2,22 @@
 //! operator reads or writes. Neither is a reason to exit: both are waited for (R38).
 
 use std::error::Error as StdError;
-use std::path::Path;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::admin::Gate;
+use crate::args::ServerArgs;
 
 /// Where every authenticated user may read the schema of Run, so that a namespaced Role suffices.
 const SCHEMA_PATH: &str = "/openapi/v3/apis/runs.marmotdata.io/v1alpha1";
+/// Who the operator says it is: audit logs tell by it what it did.
+pub const AGENT: &str = concat!("marmot-operator/", env!("CARGO_PKG_VERSION"));
 /// Longest wait for the schema, in one attempt.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest pause between two attempts (R38).
@@ -63,21 +67,24 @@ pub enum Preflight {
     CrdOutdated(Vec<String>),
 }
 
-/// The API server to talk to: the kubeconfig named, else what kube finds by itself.
+/// The API server to talk to: the kubeconfig named, else what kube finds by itself. `agent` is who we say we are.
 ///
 /// # Errors
 /// [`Preflight::NotConfigured`].
-pub async fn configure(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<kube::Config, Preflight> {
+pub async fn configure(server: &ServerArgs, agent: &'static str) -> Result<kube::Config, Preflight> {
+    let ServerArgs { kubeconfig, context } = server;
     let failed = |error: &dyn StdError| Preflight::NotConfigured(chain(error));
-    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    match kubeconfig {
+    let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
+    let mut config = match kubeconfig {
         Some(path) => {
             let kubeconfig = Kubeconfig::read_from(path).map_err(|error| failed(&error))?;
-            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| failed(&error))
+            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| failed(&error))?
         }
-        None if context.is_some() => kube::Config::from_kubeconfig(&options).await.map_err(|error| failed(&error)),
-        None => kube::Config::infer().await.map_err(|error| failed(&error)),
-    }
+        None if context.is_some() => kube::Config::from_kubeconfig(&options).await.map_err(|error| failed(&error))?,
+        None => kube::Config::infer().await.map_err(|error| failed(&error))?,
+    };
+    config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
+    Ok(config)
 }
 
 /// Checks once that the API server answers and that its CRD of Run knows every field of ours. `server` is its URL, for
@@ -282,7 +289,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_kubeconfig_that_is_not_there_is_an_error_that_names_the_flag() {
-        let error = configure(Some(Path::new("/nowhere/kubeconfig")), None).await.unwrap_err().to_string();
+        let server = ServerArgs { kubeconfig: Some("/nowhere/kubeconfig".into()), context: None };
+        let error = configure(&server, AGENT).await.unwrap_err().to_string();
         assert!(error.contains("/nowhere/kubeconfig") && error.contains("--kubeconfig"), "{error}");
     }
 }

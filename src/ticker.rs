@@ -50,6 +50,12 @@ impl Ticker {
         self.lock().clear();
     }
 
+    /// When `key` is woken, if it is armed.
+    #[must_use]
+    pub fn at(&self, key: &Key) -> Option<Timestamp> {
+        self.lock().at(key)
+    }
+
     /// How many Runs are armed.
     #[must_use]
     pub fn armed(&self) -> usize {

@@ -37,7 +37,8 @@ trait Indexed: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + S
     fn all(index: &Index) -> Vec<ObjectMeta>;
 }
 
-const OURS: Option<&str> = Some("app.kubernetes.io/managed-by=marmot-operator");
+/// Label of everything the operator has made.
+pub(crate) const OURS: Option<&str> = Some("app.kubernetes.io/managed-by=marmot-operator");
 
 impl Indexed for Lenient<Run> {
     const SELECTOR: Option<&'static str> = None;

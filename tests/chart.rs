@@ -21,6 +21,8 @@ mod readme;
 #[path = "chart/rights.rs"]
 mod rights;
 mod support;
+#[path = "chart/walkthrough.rs"]
+mod walkthrough;
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,9 @@
-//! What docs/edge-cases.md says of its proofs is true.
+//! What docs/edge-cases.md says of its proofs is true, and what docs/metrics.md says of metrics.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "docs/metrics.rs"]
+mod metrics;
+mod support;
 
 use std::path::Path;
 

@@ -53,6 +53,28 @@ pub enum Effect {
     ReleaseFinalizer,
 }
 
+impl Effect {
+    /// Its name, for programs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::EnsureConfig => "EnsureConfig",
+            Self::Record(_) => "Record",
+            Self::TakeTrigger(_) => "TakeTrigger",
+            Self::CreateJob(_) => "CreateJob",
+            Self::DeleteJob(_) => "DeleteJob",
+            Self::LookUpJob(_) => "LookUpJob",
+            Self::AskPods(_) => "AskPods",
+            Self::ConfirmRun => "ConfirmRun",
+            Self::SuspendCronJob(_) => "SuspendCronJob",
+            Self::AdoptJob { .. } => "AdoptJob",
+            Self::DeleteCronJob(_) => "DeleteCronJob",
+            Self::AddFinalizer => "AddFinalizer",
+            Self::ReleaseFinalizer => "ReleaseFinalizer",
+        }
+    }
+}
+
 /// A status to write, with what has to be told once it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record {

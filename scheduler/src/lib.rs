@@ -12,6 +12,7 @@
 pub mod claim;
 mod decide;
 pub mod decision;
+pub mod explain;
 pub mod names;
 pub mod observation;
 pub mod policy;

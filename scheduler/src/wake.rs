@@ -38,6 +38,12 @@ impl<K: Ord + Clone> WakeQueue<K> {
         self.by_key.clear();
     }
 
+    /// When `key` is woken, if it is armed.
+    #[must_use]
+    pub fn at(&self, key: &K) -> Option<Timestamp> {
+        self.by_key.get(key).copied()
+    }
+
     /// The earliest wake time.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {

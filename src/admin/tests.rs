@@ -32,7 +32,8 @@ async fn ready_says_what_is_missing_and_healthy_does_not_care() {
     let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
     let runs = readiness.gate("the cache of Runs is not filled yet");
     let crd = readiness.gate("API server not checked yet");
-    let endpoint = serve_health(&Bind::Port(0), readiness.clone(), shutdown.clone()).await.unwrap().unwrap();
+    let endpoint =
+        serve_health(&Bind::Port(0), readiness.clone(), Arc::default(), shutdown.clone()).await.unwrap().unwrap();
 
     crd.waits("the CRD is missing");
     let answer = get(endpoint.address, "/readyz", "*/*").await;
@@ -43,6 +44,8 @@ async fn ready_says_what_is_missing_and_healthy_does_not_care() {
     runs.open();
     crd.open();
     assert_eq!(get(endpoint.address, "/readyz", "*/*").await.status, 200);
+
+    assert_eq!(get(endpoint.address, "/debug/runs", "*/*").await.status, 404, "off by default");
 
     shutdown.cancel();
     endpoint.task.await.unwrap();
@@ -62,7 +65,8 @@ async fn metrics_come_in_the_form_asked_for() {
 
 #[tokio::test]
 async fn an_address_in_use_is_an_error_that_names_the_flag() {
-    let first = serve_health(&local(), Readiness::default(), CancellationToken::new()).await.unwrap().unwrap();
+    let first =
+        serve_health(&local(), Readiness::default(), Arc::default(), CancellationToken::new()).await.unwrap().unwrap();
     let taken = Bind::Host(first.address.to_string());
     let error = serve_metrics(&taken, Arc::new(Metrics::new()), CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().starts_with(&format!("--metrics-bind-address={taken}: cannot listen")), "{error}");
@@ -70,6 +74,44 @@ async fn an_address_in_use_is_an_error_that_names_the_flag() {
 
 #[tokio::test]
 async fn off_is_off() {
-    let endpoint = serve_health(&Bind::Off, Readiness::default(), CancellationToken::new()).await.unwrap();
+    let endpoint =
+        serve_health(&Bind::Off, Readiness::default(), Arc::default(), CancellationToken::new()).await.unwrap();
     assert!(endpoint.is_none());
+}
+
+/// A replica that leads and has one Run.
+fn debug() -> DebugRuns {
+    let run = serde_json::json!({
+        "metadata": { "namespace": "sales", "name": "orders", "uid": "1" }, "spec": { "runs": [{ "x": {} }] },
+    });
+    let index = Arc::new(crate::index::Index::default());
+    index.apply_run(crate::lenient::Lenient(Ok(serde_json::from_value(run).unwrap()))).unwrap();
+    let clock = Arc::new(crate::clock::SystemClock);
+    DebugRuns {
+        looks: Arc::default(),
+        index,
+        ticker: Arc::new(crate::ticker::Ticker::new(clock, Arc::default())),
+        leadership: tokio::sync::watch::channel(crate::leader::Leadership::alone()).1,
+        holder: "me".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_shown_by_its_name() {
+    let shown = Arc::new(OnceLock::new());
+    let endpoint = serve_health(&local(), Readiness::default(), Arc::clone(&shown), CancellationToken::new()).await;
+    let address = endpoint.unwrap().unwrap().address;
+    assert!(shown.set(debug()).is_ok());
+    for (path, status, runs) in [
+        ("/debug/runs", 200, 1),
+        ("/debug/runs?run=sales/orders", 200, 1),
+        ("/debug/runs?other&run=sales%2Forders", 200, 1),
+        ("/debug/runs?run=orders", 404, 0),
+    ] {
+        let answer = get(address, path, "*/*").await;
+        assert_eq!(answer.status, status, "{path}");
+        let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        assert_eq!(body["runs"].as_array().map_or(0, Vec::len), runs, "{path}: {body}");
+        assert!(status == 404 || body["leading"] == true && body["runs"][0]["run"] == "sales/orders", "{body}");
+    }
 }

@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::time::Duration;
 
-use marmot_operator::metrics::{Metrics, PREFIX, Resource, Verb};
+use marmot_operator::metrics::PREFIX;
 use promql_parser::label::MatchOp;
 use promql_parser::parser::{self, Expr, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
-use scheduler::state::{Outcome, RunKind, SkipReason};
 use serde_json::Value;
 
+use crate::support::exposed::everything;
 use crate::{file, helm};
 
 /// Series name → label → values. Every label that a sample of that name has is there.
@@ -21,32 +20,7 @@ const TARGET_LABELS: [&str; 3] = ["namespace", "job", "pod"];
 
 /// What an operator exposes that has seen everything once.
 fn exposed() -> Exposed {
-    let metrics = Metrics::new();
-    metrics.tick_run(Duration::from_millis(1));
-    for reason in [
-        SkipReason::Missed,
-        SkipReason::TooLate,
-        SkipReason::Suspended,
-        SkipReason::ConcurrencyForbidden,
-        SkipReason::Superseded,
-        SkipReason::NameConflict,
-        SkipReason::Rejected,
-        SkipReason::Invalid,
-        SkipReason::NoMarmot,
-    ] {
-        metrics.ticks_skipped(reason, 1);
-    }
-    for reason in ["PipelineShared", "NamespaceTerminating"] {
-        metrics.teardown_skipped(reason);
-    }
-    for kind in [RunKind::Scheduled, RunKind::OneShot, RunKind::Trigger, RunKind::Teardown] {
-        for outcome in [Outcome::Succeeded, Outcome::Partial, Outcome::Failed, Outcome::Killed] {
-            metrics.run_finished(kind, outcome);
-        }
-    }
-    for code in [Some(200), Some(403), Some(500), None] {
-        metrics.api_call(Verb::Get, Resource::Runs, code, Duration::from_millis(1));
-    }
+    let metrics = everything();
     let mut exposed = Exposed::new();
     for line in metrics.encode().unwrap().lines().filter(|line| !line.starts_with('#')) {
         let (series, _) = line.rsplit_once(' ').unwrap();

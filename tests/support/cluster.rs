@@ -54,11 +54,12 @@ impl Cluster {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let bin = programs()?;
         let name = format!("cluster-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
-        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
         // The supervisor ends when its standard input does; only this process holds the other end.
         let mut supervisor = Command::new(bin.join("cluster"))
             .args(["up", "--until-eof", "--state"])
             .arg(&state)
+            .args(audit(&name))
             .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -125,6 +126,12 @@ impl Drop for Cluster {
             let _ = supervisor.wait();
         }
     }
+}
+
+/// Options that make the cluster write who asked what into the folder named by `MARMOT_AUDIT_LOGS`; none without it.
+fn audit(name: &str) -> Vec<PathBuf> {
+    let Some(folder) = std::env::var_os("MARMOT_AUDIT_LOGS").map(PathBuf::from) else { return Vec::new() };
+    vec!["--audit-log".into(), folder.join(format!("{name}.log"))]
 }
 
 /// The folder of the cluster's programs, helm among them. Building them takes minutes, which a test must not do in

@@ -1,0 +1,145 @@
+//! `marmot-operator explain` on the real API server, state by state.
+
+mod support;
+
+use std::process::Command;
+
+use crds::Phase;
+use serde_json::json;
+use support::operator::{World, is_ready_for, status};
+
+const OUTCOME: &str = "test.marmotdata.io/outcome";
+/// A schedule that does not come due during a test.
+const RARE: &str = "0 0 1 1 *";
+
+/// Exit code, standard output and standard error.
+fn explain(world: &World, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_marmot-operator"));
+    command.arg("explain").args(args).arg("--kubeconfig").arg(&world.cluster.kubeconfig);
+    let output = command.output().expect("the program starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// The explanation of a Run of this world, which must hold each of these pieces.
+fn told(world: &World, run: &str, pieces: &[&str]) -> String {
+    let name = format!("{}/{run}", world.namespace);
+    let (code, text, error) = explain(world, &[&name, "--leader-election-namespace", &world.namespace]);
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{text}");
+    for piece in pieces {
+        assert!(text.contains(piece), "{piece:?} is missing in\n{text}");
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_scheduled_run_and_a_suspended_one() {
+    let world = World::new("explain").await;
+    let operator = world.operator(&[]);
+    world.create("yearly", json!({ "schedule": RARE, "timeZone": "Europe/Berlin" })).await;
+    world.run_when("yearly", "armed", |run| status(run).next_schedule_time.is_some()).await;
+    let next = "do nothing, because:\n  - the next tick is at ";
+    let pieces =
+        ["Phase:       Scheduled", "Europe/Berlin (\"0 0 1 1 *\")", "Newest tick: none yet", next, "Ready=True"];
+    let text = told(&world, "yearly", &pieces);
+    assert!(text.contains(&format!("by the Lease in namespace {}", world.namespace)), "{text}");
+
+    world.patch("yearly", json!({ "spec": { "suspend": true } })).await;
+    world.run_when("yearly", "suspended", |run| status(run).phase == Some(Phase::Suspended)).await;
+    told(&world, "yearly", &["; suspended", "Next tick:   none", "it is suspended: no tick runs until spec.suspend"]);
+
+    // Without a leader, the same, and who is missing.
+    drop(operator);
+    world.patch("yearly", json!({ "spec": { "suspend": false } })).await;
+    let (_, text, _) = explain(&world, &["yearly", "-n", &world.namespace, "--leader-election-namespace", "default"]);
+    assert!(text.contains("Leader:      nobody"), "{text}");
+    assert!(text.contains("Nobody leads. An operator that did would now"), "{text}");
+}
+
+// R17
+#[tokio::test]
+async fn a_tick_that_forbid_did_not_run() {
+    let world = World::new("explain-forbid").await;
+    let _operator = world.operator(&[]);
+    let spec = json!({ "schedule": "@every 3s", "podAnnotations": { OUTCOME: "never" } });
+    world.create("busy", spec).await;
+    let skipped =
+        |run: &crds::Run| status(run).skipped_ticks.iter().any(|entry| entry.reason == "ConcurrencyForbidden");
+    world.run_when("busy", "skipping", skipped).await;
+    let text =
+        told(&world, "busy", &["Phase:       Running", "Ticks not run:", "a tick that comes due meanwhile is not run"]);
+    let why = "ConcurrencyForbidden: another run had not ended (concurrencyPolicy: Forbid)";
+    assert!(text.contains(&format!("not run: {why}")) && text.contains(&format!(", {why}")), "{text}");
+}
+
+// R3, R22
+#[tokio::test]
+async fn a_schedule_that_cannot_be_used() {
+    let world = World::new("explain-invalid").await;
+    let _operator = world.operator(&[]);
+    world.create("wrong", json!({ "schedule": "61 * * * *" })).await;
+    world.run_when("wrong", "refused", |run| is_ready_for(run, "InvalidSchedule")).await;
+    told(
+        &world,
+        "wrong",
+        &["\"61 * * * *\", which cannot be used", "Ready=False", "  - InvalidSchedule: spec.schedule"],
+    );
+}
+
+// R27
+#[tokio::test]
+async fn a_trigger_that_waits() {
+    let world = World::new("explain-trigger").await;
+    let _operator = world.operator(&[]);
+    world.create("once", json!({ "podAnnotations": { OUTCOME: "never" } })).await;
+    world.run_when("once", "running", |run| status(run).phase == Some(Phase::Running)).await;
+    world.trigger("once").await;
+    let queued = |run: &crds::Run| status(run).conditions.iter().any(|condition| condition.reason == "TriggerQueued");
+    world.run_when("once", "queued", queued).await;
+    told(&world, "once", &["Schedule:    none", "once-gen1 (OneShot)", "  - TriggerQueued: the trigger waits"]);
+}
+
+// R30
+#[tokio::test]
+async fn a_deletion_that_cannot_go_on() {
+    let world = World::new("explain-deletion").await;
+    let _operator = world.operator(&[]);
+    world.create("once", json!({})).await;
+    world.run_when("once", "done", |run| status(run).phase == Some(Phase::Succeeded)).await;
+    told(&world, "once", &["it has no schedule, and this pipeline has had its run"]);
+    world.patch("once", json!({ "spec": { "podAnnotations": { OUTCOME: "failure" }, "backoffLimit": 0 } })).await;
+    world.run_when("once", "failed", |run| status(run).phase == Some(Phase::Failed)).await;
+    world.runs().delete("once", &kube::api::DeleteParams::default()).await.expect("it is deleted");
+    world.run_when("once", "stuck", |run| is_ready_for(run, "TeardownFailed")).await;
+    told(&world, "once", &["  - TeardownFailed: ", "teardownOnDelete", "(Teardown), made at"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_explained() {
+    let world = World::new("explain-errors").await;
+    let name = format!("{}/absent", world.namespace);
+    let (code, _, error) = explain(&world, &[&name]);
+    assert_eq!(code, Some(1));
+    assert!(error.starts_with(&format!("error: there is no Run {name};")), "{error}");
+
+    // A ServiceAccount without any right.
+    let token = world.cluster.kubectl(["create", "token", support::cluster::SERVICE_ACCOUNT, "-n", &world.namespace]);
+    let token = String::from_utf8_lossy(&token.stdout).trim().to_owned();
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.kubeconfig", world.namespace));
+    std::fs::copy(&world.cluster.kubeconfig, &path).expect("it is copied");
+    let path = path.to_str().expect("a path of text");
+    for args in [
+        &["set-credentials", "nobody", &format!("--token={token}")][..],
+        &["set-context", "--current", "--user=nobody"],
+    ] {
+        let path = ["--kubeconfig", path, "config"];
+        assert!(world.cluster.kubectl(path.iter().chain(args)).status.success());
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_marmot-operator"))
+        .args(["explain", &name, "--kubeconfig", path])
+        .output()
+        .expect("the program starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.starts_with("error: cannot read the Run: ") && error.contains("forbidden"), "{error}");
+}
