@@ -19,11 +19,12 @@ use crate::controller::Controller;
 use crate::defaults::JobDefaults;
 use crate::events::Events;
 use crate::execute::Executor;
-use crate::index::Index;
+use crate::index::{Index, Unfinished};
 use crate::leader::{self, Leadership};
 use crate::marmot::{self, Address};
 use crate::metrics::Metrics;
 use crate::objects::Defaults;
+use crate::places::Places;
 use crate::queue::{Lane, Queue};
 use crate::ticker::Ticker;
 use crate::watch::Synced;
@@ -71,7 +72,16 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         None => leader::alone(release.clone(), &metrics),
     };
 
-    let (index, queue, synced) = (Arc::new(Index::default()), Arc::new(Queue::default()), Arc::new(Synced::default()));
+    let (queue, synced) = (Arc::new(Queue::default()), Arc::new(Synced::default()));
+    let limits = args.limits();
+    let (index, places) = if limits.are_off() {
+        (Arc::new(Index::default()), None)
+    } else {
+        let unfinished = Arc::new(Unfinished::default());
+        let index = Arc::new(Index::counting(Arc::clone(&unfinished)));
+        let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
+        (index, Some(Arc::new(Places::new(limits, unfinished, queue, clock, Arc::clone(&metrics)))))
+    };
     let ticker = Arc::new(Ticker::new(Arc::clone(&clock), Arc::clone(&queue)));
     let (events, event_writer) = Events::start(client.clone(), holder.clone(), Arc::clone(&metrics));
     let (marmot, sought) = locate(&args, &synced)?;
@@ -93,6 +103,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
             },
             metrics: Arc::clone(&metrics),
             events,
+            places: places.clone(),
         },
         clock,
         leadership: leadership.clone(),
@@ -111,6 +122,10 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         background.spawn(marmot::follow(services, namespace, told, Arc::clone(&synced)));
     }
     background.spawn(follow_marmot(marmot, Arc::clone(&controller)));
+    if let Some(places) = places {
+        let (index, synced, leadership) = (Arc::clone(&index), Arc::clone(&synced), leadership.clone());
+        background.spawn(async move { places.run(&index, &synced, leadership).await });
+    }
     background.spawn(open_when_synced(cache_gate, synced));
     background.spawn({
         let (ticker, controller) = (Arc::clone(&ticker), Arc::clone(&controller));

@@ -74,6 +74,9 @@ impl Controller {
         let Some(term) = term.filter(|term| term.holds(&self.clock)) else { return self.ticker.arm(key, None) };
         let mut memory = self.memory.remove(key).map(|(_, memory)| memory).unwrap_or_default();
         let rest = self.steps(key, &term, &mut memory).await;
+        if let Some(places) = &self.executor.places {
+            places.settle(key, &self.index, &memory);
+        }
         let Some(rest) = rest else { return self.ticker.arm(key, None) };
         let wake = match rest {
             Rest::Until(wake) => {
@@ -118,7 +121,8 @@ impl Controller {
             if memory.uid != uid {
                 *memory = Memory { uid, ..Memory::default() };
             }
-            let process = memory.process(&self.holder, term.number(), &absent);
+            let mut process = memory.process(&self.holder, term.number(), &absent);
+            process.places = self.executor.places.as_ref().map(|places| places.of(key));
             let mut observation = observe(&indexed, &self.index, process, &self.executor.defaults);
             if let Err(error) = self.executor.explain_ends(term, &key.namespace, memory, &mut observation).await {
                 return Some(Rest::Failed(error, wake));

@@ -23,12 +23,13 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::events::{self, Events};
-use crate::index::{self, Index};
+use crate::index::{self, Index, Key};
 use crate::leader::Term;
 use crate::light::{LightConfigMap, LightJob};
 use crate::memory::Memory;
 use crate::metrics::{Metrics, Resource, Verb};
 use crate::objects::{self, Defaults};
+use crate::places::Places;
 use crate::{pipeline, status};
 
 /// Time limit of a call that is not a create.
@@ -89,6 +90,8 @@ pub struct Executor {
     pub metrics: Arc<Metrics>,
     /// Takes the news.
     pub events: Events,
+    /// Caps across Runs, if there are any.
+    pub places: Option<Arc<Places>>,
 }
 
 /// One plan in progress: the Run as our last write left it.
@@ -116,6 +119,12 @@ impl Executor {
             Effect::EnsureConfig => self.ensure_config(plan).await,
             Effect::Record(record) => self.record(plan, record).await,
             Effect::TakeTrigger(number) => self.take_trigger(plan, *number).await,
+            Effect::AskForPlace { job, due } => {
+                if let Some(places) = &self.places {
+                    places.ask(&Key::of(&plan.run.metadata), job, *due);
+                }
+                Ok(())
+            }
             Effect::CreateJob(order) => self.create_job(plan, order).await,
             Effect::DeleteJob(deletion) => self.delete_job(plan, deletion).await,
             Effect::LookUpJob(name) => self.look_up(plan, name).await,
@@ -173,6 +182,7 @@ impl Executor {
             News::TookOver { cron_job } => info!(namespace, run = run_name, cron_job, "took over from a CronJob"),
             News::NothingTornDown => info!(namespace, run = run_name, "the teardown found nothing"),
             News::TriggerQueued => info!(namespace, run = run_name, "trigger queued"),
+            News::StartDelayed { message } => info!(namespace, run = run_name, why = message, "start delayed"),
             News::InvalidTrigger { value } => info!(namespace, run = run_name, value, "trigger of unknown value"),
         }
         self.events.publish(&run.object_ref(&()), events::event_for(news, namespace));

@@ -5,12 +5,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crds::Run;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use k8s_openapi::api::batch::v1::JobCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
+use tokio::sync::Notify;
 
 use crate::lenient::{Broken, Lenient};
 use crate::light::{LightConfigMap, LightCronJob, LightJob};
@@ -65,10 +68,60 @@ pub struct Index {
     configs: DashMap<String, Arc<LightConfigMap>>,
     /// What another operator made of Runs, by UID (R31). Jobs of a CronJob are in `jobs` under its UID.
     cron_jobs: DashMap<String, Arc<LightCronJob>>,
+    /// Counted only where a cap needs it.
+    unfinished: Option<Arc<Unfinished>>,
+}
+
+/// Unfinished runs of all Runs together; teardowns are none.
+#[derive(Debug, Default)]
+pub struct Unfinished {
+    count: AtomicUsize,
+    fewer: Notify,
+}
+
+impl Unfinished {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Waits until there are fewer.
+    pub async fn fewer(&self) {
+        self.fewer.notified().await;
+    }
+
+    /// A Job took the place of another, or of none.
+    fn replace(&self, old: Option<&LightJob>, new: Option<&LightJob>) {
+        match (old.is_some_and(is_unfinished_run), new.is_some_and(is_unfinished_run)) {
+            (false, true) => _ = self.count.fetch_add(1, Ordering::AcqRel),
+            (true, false) => {
+                self.count.fetch_sub(1, Ordering::AcqRel);
+                self.fewer.notify_one();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_unfinished_run(job: &LightJob) -> bool {
+    let labels = job.metadata.labels.as_ref();
+    let is_teardown = labels.and_then(|labels| labels.get(crds::KIND_LABEL)).is_some_and(|kind| kind == "Teardown");
+    let ends = |condition: &JobCondition| {
+        condition.status == "True" && matches!(condition.type_.as_str(), "Complete" | "Failed")
+    };
+    let finished = job.status.conditions.iter().flatten().any(ends);
+    !is_teardown && !finished && run_uid(&job.metadata).is_some()
 }
 
 #[allow(clippy::must_use_candidate, reason = "the Run to look at matters to the watches, not after our own writes")]
 impl Index {
+    /// An index that counts unfinished runs there.
+    #[must_use]
+    pub fn counting(unfinished: Arc<Unfinished>) -> Self {
+        Self { unfinished: Some(unfinished), ..Self::default() }
+    }
+
     /// Takes in a Run from the watch. Returns its key if that changed anything.
     ///
     /// # Errors
@@ -188,7 +241,11 @@ impl Index {
         if stale {
             return None;
         }
-        jobs.insert(name, Arc::new(job));
+        let job = Arc::new(job);
+        let before = jobs.insert(name, Arc::clone(&job));
+        if let Some(unfinished) = &self.unfinished {
+            unfinished.replace(before.as_deref(), Some(&job));
+        }
         drop(jobs);
         self.key_of(&owner)
     }
@@ -199,7 +256,10 @@ impl Index {
         if let Some(mut jobs) = self.jobs.get_mut(owner) {
             let name = metadata.name.as_deref().unwrap_or_default();
             if jobs.get(name).is_some_and(|known| known.metadata.uid == metadata.uid) {
-                jobs.remove(name);
+                let before = jobs.remove(name);
+                if let Some(unfinished) = &self.unfinished {
+                    unfinished.replace(before.as_deref(), None);
+                }
             }
         }
         self.jobs.remove_if(owner, |_, jobs| jobs.is_empty());

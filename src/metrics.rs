@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+use scheduler::caps::Cap;
 use scheduler::state::{Outcome, RunKind, SkipReason};
 
 /// Prefix of every family.
@@ -38,6 +39,8 @@ pub struct Metrics {
     tick_lag: Histogram,
     runs_finished: Counters<RunLabels>,
     teardowns_skipped: Counters<ReasonLabels>,
+    starts_delayed: Counters<CapLabels>,
+    starts_waiting: Gauge,
     api_calls: Counters<CallLabels>,
     api_call: Histograms<RouteLabels>,
     queue_depth: Gauge,
@@ -63,6 +66,11 @@ struct RunLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CapLabels {
+    cap: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -134,6 +142,8 @@ impl Metrics {
             tick_lag: histogram(r, "tick_lag_seconds", "Time from a tick to its Job being stored", LAG_BUCKETS),
             runs_finished: register(r, "runs_finished", "Runs that ended, by what started them and how they ended"),
             teardowns_skipped: register(r, "teardowns_skipped", "Runs that went without the teardown they wanted"),
+            starts_delayed: register(r, "starts_delayed", "Starts that a cap across Runs held back, by cap"),
+            starts_waiting: register(r, "starts_waiting", "Starts that wait because of a cap across Runs"),
             api_calls: register(r, "api_calls", "Calls to the API server; code 0: no answer"),
             api_call: {
                 let family = Histograms::new_with_constructor(|| Histogram::new(CALL_BUCKETS));
@@ -206,6 +216,16 @@ impl Metrics {
     /// A Run went without the teardown it wanted (R30).
     pub fn teardown_skipped(&self, reason: &'static str) {
         self.teardowns_skipped.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// A cap across Runs held a start back.
+    pub fn start_delayed(&self, cap: Cap) {
+        self.starts_delayed.get_or_create(&CapLabels { cap: cap.as_str() }).inc();
+    }
+
+    /// How many starts wait because of a cap across Runs.
+    pub fn set_starts_waiting(&self, starts: usize) {
+        self.starts_waiting.set(gauge(starts));
     }
 
     /// A call to the API server was answered with the HTTP status `code` after `took`; `None`: it was not answered.
