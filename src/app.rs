@@ -222,8 +222,11 @@ fn on_clock_jump(controller: &Controller, drift: jiff::SignedDuration) {
     look_at_everybody(controller);
 }
 
+/// Those with a claim or a tick that has passed come first: they may have been waiting for a leader (R35).
 fn look_at_everybody(controller: &Controller) {
+    let now = controller.clock.now();
     for key in controller.index.keys() {
-        controller.queue.push(key, Lane::Change);
+        let lane = if controller.index.is_due(&key, now) { Lane::Due } else { Lane::Change };
+        controller.queue.push(key, lane);
     }
 }

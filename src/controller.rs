@@ -11,11 +11,10 @@ use tracing::{debug, warn};
 
 use crate::clock::Clock;
 use crate::execute::{ExecuteError, Executor, Plan};
-use crate::index::{Index, Key};
+use crate::index::{Index, Key, KnownJob};
 use crate::leader::{Leadership, Term};
-use crate::light::LightJob;
 use crate::memory::Memory;
-use crate::observe::{observe, observed_job};
+use crate::observe::observe;
 use crate::queue::{Lane, Queue};
 use crate::ticker::Ticker;
 use crate::watch::Synced;
@@ -103,10 +102,10 @@ impl Controller {
     pub async fn sweep(&self) {
         let term = self.leadership.borrow().term().cloned();
         let Some(term) = term.filter(|term| self.synced.is_complete() && term.holds(&self.clock)) else { return };
-        let is_due = |job: &LightJob| observed_job(job).is_some_and(|job| sweep::is_due(&job, self.clock.now()));
+        let is_due = |job: &KnownJob| job.observed().is_some_and(|job| sweep::is_due(job, self.clock.now()));
         for job in self.index.leftovers().into_iter().filter(|job| is_due(job)) {
             if let Err(error) = self.executor.sweep(&term, &job).await {
-                debug!(job = job.metadata.name, %error, "a teardown Job stays for now");
+                debug!(job = job.name(), %error, "a teardown Job stays for now");
             }
         }
     }
