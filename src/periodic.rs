@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use scheduler::state::State;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 use crate::controller::Controller;
 use crate::metrics::Metrics;
 use crate::queue::Lane;
-use crate::status;
 
 /// Every ten minutes everybody is looked at: the net under lost watch events.
 const RESYNC: &str = "0 */10 * * * *";
@@ -51,7 +49,6 @@ pub async fn start(controller: Arc<Controller>, metrics: Arc<Metrics>) -> Result
 }
 
 fn claims(controller: &Controller) -> usize {
-    let state = |run: &crds::Run| run.status.as_ref().map(status::state).unwrap_or_default();
     let runs = controller.index.keys().into_iter().filter_map(|key| controller.index.run(&key));
-    runs.map(|indexed| state(&indexed.run)).map(|State { claims, .. }| claims.len()).sum()
+    runs.map(|indexed| indexed.run.status.as_ref().map_or(0, |status| status.claims.len())).sum()
 }
