@@ -103,7 +103,7 @@ async fn fail_over(plane: &ControlPlane, due: usize, end: End) -> anyhow::Result
     };
     let (first, last) = (arrived.iter().map(|one| one.at).min(), arrived.iter().map(|one| one.at).max());
     println!(
-        "| {name} | {:.1} s | {} | {} | {} | {} | {} | {} |",
+        "| {name} | {:.2} s | {} | {} | {} | {} | {} | {} |",
         tick.duration_since(gone).as_secs_f64(),
         millis(gone, first),
         millis(gone, last),
