@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO_BUILD_JOBS ?= 2
 export CARGO_BUILD_JOBS
 
-.PHONY: demo test bench e2e model check image cluster-binaries
+.PHONY: demo test bench bench-failover bench-memory bench-soak e2e model check image cluster-binaries
 
 cluster-binaries:
 	tests/cluster/build.sh
@@ -27,6 +27,10 @@ test: cluster-binaries
 # BENCH_N=1,100,1000,10000 chooses how many objects are due on one minute; see docs/performance.md.
 bench: cluster-binaries
 	cargo bench --locked --bench ticks
+
+# A leader that goes, memory with 10,000 Runs, an hour of 2,000 Runs every minute: see docs/performance.md too.
+bench-failover bench-memory bench-soak: bench-%: cluster-binaries
+	cargo bench --locked --bench $*
 
 # The start protocol in every order of events, within wider bounds than `make test`: minutes, and several GiB.
 model:

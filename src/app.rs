@@ -19,12 +19,13 @@ use crate::controller::Controller;
 use crate::defaults::JobDefaults;
 use crate::events::Events;
 use crate::execute::Executor;
-use crate::index::Index;
+use crate::index::{Index, Unfinished};
 use crate::leader::{self, Leadership};
 use crate::looks::{DebugRuns, Looks};
 use crate::marmot::{self, Address};
 use crate::metrics::{self, Metrics};
 use crate::objects::Defaults;
+use crate::places::Places;
 use crate::queue::{Lane, Queue};
 use crate::skew::Skew;
 use crate::ticker::Ticker;
@@ -50,7 +51,11 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     config.default_retry = false;
     let server = config.cluster_url.to_string();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (index, queue, synced) = (Arc::new(Index::default()), Arc::new(Queue::default()), Arc::new(Synced::default()));
+    let limits = args.limits();
+    // Counted only where a cap needs it.
+    let unfinished = (!limits.are_off()).then(Arc::<Unfinished>::default);
+    let index = Arc::new(unfinished.clone().map_or_else(Index::default, Index::counting));
+    let (queue, synced) = (Arc::new(Queue::default()), Arc::new(Synced::default()));
     let ticker = Arc::new(Ticker::new(Arc::clone(&clock), Arc::clone(&queue)));
     let readiness = Readiness::default();
     let mut metrics = Metrics::new();
@@ -87,6 +92,10 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         None => leader::alone(release.clone(), &metrics),
     };
 
+    let places = unfinished.map(|unfinished| {
+        let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
+        Arc::new(Places::new(limits, unfinished, queue, clock, Arc::clone(&metrics)))
+    });
     let (events, event_writer) = Events::start(client.clone(), holder.clone(), Arc::clone(&metrics));
     let (marmot, sought) = locate(&args, &synced)?;
     let looks = args.debug_endpoint.then(Arc::<Looks>::default);
@@ -117,6 +126,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
             },
             metrics: Arc::clone(&metrics),
             events,
+            places: places.clone(),
         },
         clock,
         leadership: leadership.clone(),
@@ -136,6 +146,10 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         background.spawn(marmot::follow(services, namespace, told, Arc::clone(&synced)));
     }
     background.spawn(follow_marmot(marmot, Arc::clone(&controller)));
+    if let Some(places) = places {
+        let (index, synced, leadership) = (Arc::clone(&index), Arc::clone(&synced), leadership.clone());
+        background.spawn(async move { places.run(&index, &synced, leadership).await });
+    }
     background.spawn(open_when_synced(cache_gate, synced));
     background.spawn({
         let (ticker, controller) = (Arc::clone(&ticker), Arc::clone(&controller));
@@ -232,8 +246,11 @@ fn on_clock_jump(controller: &Controller, drift: jiff::SignedDuration) {
     look_at_everybody(controller);
 }
 
+/// Those with a claim or a tick that has passed come first: they may have been waiting for a leader (R35).
 fn look_at_everybody(controller: &Controller) {
+    let now = controller.clock.now();
     for key in controller.index.keys() {
-        controller.queue.push(key, Lane::Change);
+        let lane = if controller.index.is_due(&key, now) { Lane::Due } else { Lane::Change };
+        controller.queue.push(key, lane);
     }
 }

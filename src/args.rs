@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use scheduler::caps::Limits;
 
 use crate::cli::explain::ExplainArgs;
 use crate::cli::next::NextArgs;
@@ -81,6 +82,16 @@ pub struct OperatorArgs {
     /// envFrom, volumes and more fields of spec; read once, at the start
     #[arg(long, value_name = "FILE")]
     pub job_defaults: Option<PathBuf>,
+
+    /// Runs that may be unfinished at a time, of all Runs together; those above wait, first due, first served [default: no
+    /// limit]
+    #[arg(long, value_parser = value::cap, value_name = "N", help_heading = "Caps across Runs")]
+    pub max_concurrent_runs: Option<usize>,
+
+    /// Runs that may start within any second, of all Runs together; those above wait, first due, first served [default: no
+    /// limit]
+    #[arg(long, value_parser = value::cap, value_name = "N", help_heading = "Caps across Runs")]
+    pub max_starts_per_second: Option<usize>,
 
     /// Address of /metrics, as `:port` or `host:port`; 0 turns it off
     #[arg(long, default_value = ":8090", value_name = "ADDRESS", help_heading = "Endpoints")]
@@ -214,6 +225,12 @@ impl OperatorArgs {
     pub fn election(&self) -> Result<Option<LeaderConfig>, ArgsError> {
         let pod_namespace = std::env::var("POD_NAMESPACE").ok();
         self.election.config(pod_namespace.as_deref(), Path::new(NAMESPACE_FILE))
+    }
+
+    /// Caps across Runs.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        Limits { concurrent_runs: self.max_concurrent_runs, starts_per_second: self.max_starts_per_second }
     }
 
     /// The runner of ingestion pods; `None` without `--runner-image`.

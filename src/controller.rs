@@ -11,12 +11,11 @@ use tracing::{debug, warn};
 
 use crate::clock::Clock;
 use crate::execute::{ExecuteError, Executor, Plan};
-use crate::index::{Index, Key};
+use crate::index::{Index, Key, KnownJob};
 use crate::leader::{Leadership, Term};
-use crate::light::LightJob;
 use crate::looks::Looks;
 use crate::memory::Memory;
-use crate::observe::{observe, observed_job};
+use crate::observe::observe;
 use crate::queue::{Lane, Queue};
 use crate::ticker::Ticker;
 use crate::watch::Synced;
@@ -77,6 +76,9 @@ impl Controller {
         let Some(term) = term.filter(|term| term.holds(&self.clock)) else { return self.ticker.arm(key, None) };
         let mut memory = self.memory.remove(key).map(|(_, memory)| memory).unwrap_or_default();
         let rest = self.steps(key, &term, &mut memory).await;
+        if let Some(places) = &self.executor.places {
+            places.settle(key, &self.index, &memory);
+        }
         let Some(rest) = rest else {
             self.looks.iter().for_each(|looks| looks.forget(key));
             return self.ticker.arm(key, None);
@@ -106,10 +108,10 @@ impl Controller {
     pub async fn sweep(&self) {
         let term = self.leadership.borrow().term().cloned();
         let Some(term) = term.filter(|term| self.synced.is_complete() && term.holds(&self.clock)) else { return };
-        let is_due = |job: &LightJob| observed_job(job).is_some_and(|job| sweep::is_due(&job, self.clock.now()));
+        let is_due = |job: &KnownJob| job.observed().is_some_and(|job| sweep::is_due(job, self.clock.now()));
         for job in self.index.leftovers().into_iter().filter(|job| is_due(job)) {
             if let Err(error) = self.executor.sweep(&term, &job).await {
-                debug!(job = job.metadata.name, %error, "a teardown Job stays for now");
+                debug!(job = job.name(), %error, "a teardown Job stays for now");
             }
         }
     }
@@ -124,7 +126,8 @@ impl Controller {
             if memory.uid != uid {
                 *memory = Memory { uid, ..Memory::default() };
             }
-            let process = memory.process(&self.holder, term.number(), &absent);
+            let mut process = memory.process(&self.holder, term.number(), &absent);
+            process.places = self.executor.places.as_ref().map(|places| places.of(key));
             let mut observation = observe(&indexed, &self.index, process, &self.executor.defaults);
             if let Err(error) = self.executor.explain_ends(term, &key.namespace, memory, &mut observation).await {
                 return Some(Rest::Failed(error, wake));

@@ -82,6 +82,7 @@ pub fn event_for(news: &News, namespace: &str) -> Event {
              Marmot: create the Run again, let it finish once, and delete it",
         ),
         News::TriggerQueued => event(EventType::Normal, "TriggerQueued", "The trigger waits for the active run to end"),
+        News::StartDelayed { message } => event(EventType::Normal, "StartDelayed", message),
         News::InvalidTrigger { value } => event(
             EventType::Warning,
             "InvalidTrigger",

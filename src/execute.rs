@@ -14,7 +14,7 @@ use crds::Run;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
-use kube::{Api, Client, Resource as _, ResourceExt as _};
+use kube::{Api, Client, Resource as _};
 use scheduler::decision::{Deletion, DeletionReason, Effect, News, Record};
 use scheduler::names;
 use scheduler::observation::RefusalCause;
@@ -23,12 +23,13 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::events::{self, Events};
-use crate::index::{self, Index};
+use crate::index::{self, Index, Key, KnownJob};
 use crate::leader::Term;
 use crate::light::{LightConfigMap, LightJob};
 use crate::memory::Memory;
 use crate::metrics::{Metrics, Resource, Verb};
 use crate::objects::{self, Defaults};
+use crate::places::Places;
 use crate::{pipeline, status};
 
 /// Time limit of a call that is not a create.
@@ -89,6 +90,8 @@ pub struct Executor {
     pub metrics: Arc<Metrics>,
     /// Takes the news.
     pub events: Events,
+    /// Caps across Runs, if there are any.
+    pub places: Option<Arc<Places>>,
 }
 
 /// One plan in progress: the Run as our last write left it.
@@ -116,6 +119,12 @@ impl Executor {
             Effect::EnsureConfig => self.ensure_config(plan).await,
             Effect::Record(record) => self.record(plan, record).await,
             Effect::TakeTrigger(number) => self.take_trigger(plan, *number).await,
+            Effect::AskForPlace { job, due } => {
+                if let Some(places) = &self.places {
+                    places.ask(&Key::of(&plan.run.metadata), job, *due);
+                }
+                Ok(())
+            }
             Effect::CreateJob(order) => self.create_job(plan, order).await,
             Effect::DeleteJob(deletion) => self.delete_job(plan, deletion).await,
             Effect::LookUpJob(name) => self.look_up(plan, name).await,
@@ -173,6 +182,7 @@ impl Executor {
             News::TookOver { cron_job } => info!(namespace, run = run_name, cron_job, "took over from a CronJob"),
             News::NothingTornDown => info!(namespace, run = run_name, "the teardown found nothing"),
             News::TriggerQueued => info!(namespace, run = run_name, "trigger queued"),
+            News::StartDelayed { message } => info!(namespace, run = run_name, why = message, "start delayed"),
             News::InvalidTrigger { value } => info!(namespace, run = run_name, value, "trigger of unknown value"),
         }
         self.events.publish(&run.object_ref(&()), events::event_for(news, namespace));
@@ -225,7 +235,7 @@ impl Executor {
         let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
         match self.call(plan.term, Verb::Get, Resource::Jobs, job, api.get(job)).await {
             Ok(found) if belongs_to(&found.metadata, &plan.run) => {
-                self.index.apply_job(found);
+                self.index.apply_job(&found);
             }
             Ok(_) | Err(ExecuteError::Gone { .. }) => {
                 plan.absent.insert(job.to_owned());
@@ -248,20 +258,19 @@ impl Executor {
             ..DeleteParams::default()
         };
         let call = api.delete(&deletion.name, &params);
-        let known = self.index.jobs(plan.run.metadata.uid.as_deref().unwrap_or_default());
-        let known = known.into_iter().find(|job| job.metadata.uid.as_deref() == Some(&deletion.uid));
+        let run = plan.run.metadata.uid.as_deref().unwrap_or_default();
         match self.call(plan.term, Verb::Delete, Resource::Jobs, &deletion.name, call).await {
             Ok(either) => match either.left() {
                 Some(going) if going.metadata.deletion_timestamp.is_some() => {
-                    self.index.apply_job(going);
+                    self.index.apply_job(&going);
                 }
                 _ => {
-                    known.map(|job| self.index.remove_job(&job.metadata));
+                    self.index.forget_job(run, &deletion.uid);
                 }
             },
             // Gone already, or another Job of that name: ours is gone either way.
             Err(ExecuteError::Gone { .. } | ExecuteError::Conflict) => {
-                known.map(|job| self.index.remove_job(&job.metadata));
+                self.index.forget_job(run, &deletion.uid);
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -286,15 +295,15 @@ impl Executor {
     /// # Errors
     ///
     /// See [`ExecuteError`].
-    pub async fn sweep(&self, term: &Term, job: &LightJob) -> Result<(), ExecuteError> {
-        let (name, namespace) = (job.name_any(), job.namespace().unwrap_or_default());
-        let api: Api<LightJob> = Api::namespaced(self.client.clone(), &namespace);
+    pub async fn sweep(&self, term: &Term, job: &KnownJob) -> Result<(), ExecuteError> {
+        let (name, namespace) = (job.name(), job.namespace.as_str());
+        let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace);
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
-            preconditions: Some(Preconditions { uid: job.metadata.uid.clone(), resource_version: None }),
+            preconditions: Some(Preconditions { uid: Some(job.uid().to_owned()), resource_version: None }),
             ..DeleteParams::default()
         };
-        match self.call(term, Verb::Delete, Resource::Jobs, &name, api.delete(&name, &params)).await {
+        match self.call(term, Verb::Delete, Resource::Jobs, name, api.delete(name, &params)).await {
             Ok(_) | Err(ExecuteError::Gone { .. } | ExecuteError::Conflict) => Ok(()),
             Err(error) => Err(error),
         }

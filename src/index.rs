@@ -3,19 +3,24 @@
 //! Whatever carries the higher resourceVersion wins, and the answer to a write goes in like a watch event. So no look is
 //! ever based on a state older than this process' own last write to that Run (R33).
 
-use std::collections::{BTreeSet, HashMap};
+mod jobs;
+mod unfinished;
+
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crds::Run;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::ResourceExt;
 
 use crate::lenient::{Broken, Lenient};
 use crate::light::{LightConfigMap, LightCronJob, LightJob};
 use crate::parsed::Parsed;
+pub use jobs::KnownJob;
+pub use unfinished::Unfinished;
 
 const CRON_JOB: &str = "CronJob";
 
@@ -62,16 +67,24 @@ pub struct Index {
     keys: DashMap<String, Key>,
     /// Namespaces of the living Runs of each name: they share a pipeline in Marmot (R11).
     names: DashMap<String, BTreeSet<String>>,
-    jobs: DashMap<String, HashMap<String, Arc<LightJob>>>,
+    jobs: DashMap<String, Vec<Arc<KnownJob>>>,
     configs: DashMap<String, Arc<LightConfigMap>>,
     /// What another operator made of Runs, by UID (R31). Jobs of a CronJob are in `jobs` under its UID.
     cron_jobs: DashMap<String, Arc<LightCronJob>>,
     /// Views passed over because a newer one was held already.
     stale: AtomicU64,
+    /// Counted only where a cap needs it.
+    unfinished: Option<Arc<Unfinished>>,
 }
 
 #[allow(clippy::must_use_candidate, reason = "the Run to look at matters to the watches, not after our own writes")]
 impl Index {
+    /// An index that counts unfinished runs there.
+    #[must_use]
+    pub fn counting(unfinished: Arc<Unfinished>) -> Self {
+        Self { unfinished: Some(unfinished), ..Self::default() }
+    }
+
     /// Takes in a Run from the watch. Returns its key if that changed anything.
     ///
     /// # Errors
@@ -90,7 +103,7 @@ impl Index {
             Entry::Occupied(mut entry) => {
                 let known = entry.get();
                 let same = known.run.metadata.uid == run.metadata.uid;
-                if same && !self.is_news(&run.metadata, &known.run.metadata) {
+                if same && !self.is_news(version(&run.metadata), version(&known.run.metadata)) {
                     return Ok(None);
                 }
                 let unedited = same && known.run.metadata.generation == run.metadata.generation;
@@ -108,7 +121,7 @@ impl Index {
         run.metadata.managed_fields = None;
         if let Some(mut known) = self.runs.get_mut(&Key::of(&run.metadata)) {
             let same = known.run.metadata.uid == run.metadata.uid;
-            if same && is_newer(&run.metadata, &known.run.metadata) {
+            if same && self.is_news(version(&run.metadata), version(&known.run.metadata)) {
                 if known.run.metadata.generation != run.metadata.generation {
                     known.parsed = Arc::new(Parsed::of(&run));
                 }
@@ -149,16 +162,24 @@ impl Index {
 
     /// Teardown Jobs whose Run is gone: nobody else puts them away (R30).
     #[must_use]
-    pub fn leftovers(&self) -> Vec<Arc<LightJob>> {
+    pub fn leftovers(&self) -> Vec<Arc<KnownJob>> {
         let gone = self.jobs.iter().filter(|jobs| !self.keys.contains_key(jobs.key()));
-        let jobs = gone.flat_map(|jobs| jobs.values().map(Arc::clone).collect::<Vec<_>>());
-        jobs.filter(|job| job.metadata.owner_references.as_ref().is_none_or(Vec::is_empty)).collect()
+        gone.flat_map(|jobs| jobs.iter().filter(|job| !job.owned).map(Arc::clone).collect::<Vec<_>>()).collect()
     }
 
     /// The Run of that name.
     #[must_use]
     pub fn run(&self, key: &Key) -> Option<IndexedRun> {
         self.runs.get(key).map(|entry| entry.clone())
+    }
+
+    /// The Run has a claim, or its next tick has passed.
+    #[must_use]
+    pub fn is_due(&self, key: &Key, now: Timestamp) -> bool {
+        let run = self.runs.get(key).map(|entry| Arc::clone(&entry.run));
+        run.as_ref().and_then(|run| run.status.as_ref()).is_some_and(|status| {
+            !status.claims.is_empty() || status.next_schedule_time.as_ref().is_some_and(|next| next.0 <= now)
+        })
     }
 
     /// How many Runs there are.
@@ -180,53 +201,71 @@ impl Index {
     }
 
     /// Takes in a Job; returns the Run it belongs to.
-    pub fn apply_job(&self, mut job: LightJob) -> Option<Key> {
-        job.metadata.managed_fields = None;
-        let owner = owner_uid(&job.metadata)?.to_owned();
-        let mut jobs = self.jobs.entry(owner.clone()).or_default();
-        let name = job.name_any();
-        let stale = jobs.get(&name).is_some_and(|known| {
-            known.metadata.uid == job.metadata.uid && !self.is_news(&job.metadata, &known.metadata)
-        });
-        if stale {
+    pub fn apply_job(&self, job: &LightJob) -> Option<Key> {
+        let owner = owner_uid(&job.metadata)?;
+        let job = Arc::new(KnownJob::of(job)?);
+        let mut jobs = self.jobs.entry(owner.to_owned()).or_default();
+        let known = jobs.iter_mut().find(|known| known.name() == job.name());
+        if known.as_ref().is_some_and(|known| {
+            known.uid() == job.uid() && !self.is_news(&job.resource_version, &known.resource_version)
+        }) {
             return None;
         }
-        jobs.insert(name, Arc::new(job));
+        if let Some(unfinished) = &self.unfinished {
+            unfinished.replace(known.as_deref().map(Arc::as_ref), Some(&job));
+        }
+        match known {
+            Some(known) => *known = job,
+            None => jobs.push(job),
+        }
         drop(jobs);
-        self.key_of(&owner)
+        self.key_of(owner)
     }
 
     /// Forgets a deleted Job; returns the Run it belonged to.
     pub fn remove_job(&self, metadata: &ObjectMeta) -> Option<Key> {
-        let owner = owner_uid(metadata)?;
-        if let Some(mut jobs) = self.jobs.get_mut(owner) {
-            let name = metadata.name.as_deref().unwrap_or_default();
-            if jobs.get(name).is_some_and(|known| known.metadata.uid == metadata.uid) {
-                jobs.remove(name);
+        self.forget_job(owner_uid(metadata)?, metadata.uid.as_deref()?)
+    }
+
+    /// Forgets the Job of that UID of the Run or CronJob of that UID; returns the Run it belonged to.
+    pub fn forget_job(&self, owner: &str, uid: &str) -> Option<Key> {
+        if let Some(mut jobs) = self.jobs.get_mut(owner)
+            && let Some(place) = jobs.iter().position(|job| job.uid() == uid)
+        {
+            let gone = jobs.swap_remove(place);
+            if let Some(unfinished) = &self.unfinished {
+                unfinished.replace(Some(&gone), None);
             }
         }
         self.jobs.remove_if(owner, |_, jobs| jobs.is_empty());
         self.key_of(owner)
     }
 
-    /// The Jobs of the Run of that UID.
-    #[must_use]
-    pub fn jobs(&self, uid: &str) -> Vec<Arc<LightJob>> {
-        self.jobs.get(uid).map(|jobs| jobs.values().map(Arc::clone).collect()).unwrap_or_default()
+    /// Forgets what a new list does not show; returns the Runs that it belonged to.
+    pub fn forget_unlisted_jobs(&self, listed: &HashSet<String>) -> Vec<Key> {
+        let unlisted = |jobs: &[Arc<KnownJob>]| {
+            let gone = jobs.iter().filter(|job| !listed.contains(job.uid()));
+            gone.map(|job| job.uid().to_owned()).collect::<Vec<_>>()
+        };
+        let gone: Vec<_> = self.jobs.iter().map(|jobs| (jobs.key().clone(), unlisted(&jobs))).collect();
+        let each = gone.iter().flat_map(|(owner, uids)| uids.iter().map(move |uid| (owner, uid)));
+        each.filter_map(|(owner, uid)| self.forget_job(owner, uid)).collect()
     }
 
-    /// Metadata of every Job, to find what a new list no longer shows.
+    /// The Jobs of the Run of that UID.
     #[must_use]
-    pub fn all_jobs(&self) -> Vec<ObjectMeta> {
-        self.jobs.iter().flat_map(|jobs| jobs.values().map(|job| job.metadata.clone()).collect::<Vec<_>>()).collect()
+    pub fn jobs(&self, uid: &str) -> Vec<Arc<KnownJob>> {
+        self.jobs.get(uid).map(|jobs| jobs.clone()).unwrap_or_default()
     }
 
     /// Takes in a ConfigMap; returns the Run it belongs to.
     pub fn apply_config(&self, mut config: LightConfigMap) -> Option<Key> {
-        config.metadata.managed_fields = None;
+        // Whose it is, and which version, is all that is asked.
+        (config.metadata.managed_fields, config.metadata.labels) = (None, None);
         let owner = controller_uid(&config.metadata, crds::KIND)?.to_owned();
         let stale = self.configs.get(&owner).is_some_and(|known| {
-            known.metadata.uid == config.metadata.uid && !self.is_news(&config.metadata, &known.metadata)
+            known.metadata.uid == config.metadata.uid
+                && !self.is_news(version(&config.metadata), version(&known.metadata))
         });
         if stale {
             return None;
@@ -248,10 +287,11 @@ impl Index {
         self.configs.get(uid).map(|config| Arc::clone(&config))
     }
 
-    /// Metadata of every ConfigMap.
+    /// Metadata of every ConfigMap that a new list does not show.
     #[must_use]
-    pub fn all_configs(&self) -> Vec<ObjectMeta> {
-        self.configs.iter().map(|config| config.metadata.clone()).collect()
+    pub fn unlisted_configs(&self, listed: &HashSet<String>) -> Vec<ObjectMeta> {
+        let all = self.configs.iter();
+        all.filter_map(|config| is_unlisted(&config.metadata, listed).then(|| config.metadata.clone())).collect()
     }
 
     /// Takes in a CronJob; returns the Run that controls it.
@@ -259,7 +299,8 @@ impl Index {
         cron_job.metadata.managed_fields = None;
         let owner = controller_uid(&cron_job.metadata, crds::KIND)?.to_owned();
         let uid = cron_job.metadata.uid.clone()?;
-        if self.cron_jobs.get(&uid).is_some_and(|known| !is_newer(&cron_job.metadata, &known.metadata)) {
+        let is_news = |known: &LightCronJob| self.is_news(version(&cron_job.metadata), version(&known.metadata));
+        if self.cron_jobs.get(&uid).is_some_and(|known| !is_news(&known)) {
             return None;
         }
         self.cron_jobs.insert(uid, Arc::new(cron_job));
@@ -292,23 +333,26 @@ impl Index {
         own
     }
 
-    /// The Job of that UID, if a CronJob controls it.
+    /// The Job of that UID, if a CronJob controls it, with the UID of that.
     #[must_use]
-    pub fn foreign_job(&self, uid: &str) -> Option<Arc<LightJob>> {
+    pub fn foreign_job(&self, uid: &str) -> Option<(String, Arc<KnownJob>)> {
         let owners = self.cron_jobs.iter().map(|cron_job| cron_job.key().clone()).collect::<Vec<_>>();
-        owners.iter().flat_map(|owner| self.jobs(owner)).find(|job| job.metadata.uid.as_deref() == Some(uid))
+        let of = |owner: String| self.jobs(&owner).into_iter().find(|job| job.uid() == uid).map(|job| (owner, job));
+        owners.into_iter().find_map(of)
     }
 
-    /// Metadata of every CronJob.
+    /// Metadata of every CronJob that a new list does not show.
     #[must_use]
-    pub fn all_cron_jobs(&self) -> Vec<ObjectMeta> {
-        self.cron_jobs.iter().map(|cron_job| cron_job.metadata.clone()).collect()
+    pub fn unlisted_cron_jobs(&self, listed: &HashSet<String>) -> Vec<ObjectMeta> {
+        let all = self.cron_jobs.iter();
+        all.filter_map(|known| is_unlisted(&known.metadata, listed).then(|| known.metadata.clone())).collect()
     }
 
-    /// Metadata of every Run.
+    /// Metadata of every Run that a new list does not show.
     #[must_use]
-    pub fn all_runs(&self) -> Vec<ObjectMeta> {
-        self.runs.iter().map(|entry| entry.run.metadata.clone()).collect()
+    pub fn unlisted_runs(&self, listed: &HashSet<String>) -> Vec<ObjectMeta> {
+        let all = self.runs.iter();
+        all.filter_map(|known| is_unlisted(&known.run.metadata, listed).then(|| known.run.metadata.clone())).collect()
     }
 
     /// How many views were older than what was held already.
@@ -316,12 +360,14 @@ impl Index {
         self.stale.load(Ordering::Relaxed)
     }
 
-    /// Whether a view tells more than what is held. The same version again is neither news nor stale.
-    fn is_news(&self, candidate: &ObjectMeta, known: &ObjectMeta) -> bool {
-        if is_newer(known, candidate) && !is_newer(candidate, known) {
+    /// Whether a view tells more than what is held: resourceVersions of one kind are numbers that grow, and one that is
+    /// not a number is taken as it comes. The same version again is neither news nor stale.
+    fn is_news(&self, candidate: &str, known: &str) -> bool {
+        let (Ok(candidate), Ok(known)) = (candidate.parse::<u64>(), known.parse::<u64>()) else { return true };
+        if candidate < known {
             self.stale.fetch_add(1, Ordering::Relaxed);
         }
-        is_newer(candidate, known)
+        candidate > known
     }
 
     /// The Run of that UID, or the one that controls the CronJob of that UID.
@@ -329,6 +375,10 @@ impl Index {
         let of_cron_job = || self.key_of(controller_uid(&self.cron_job(uid)?.metadata, crds::KIND)?);
         self.keys.get(uid).map(|key| key.clone()).or_else(of_cron_job)
     }
+}
+
+fn is_unlisted(metadata: &ObjectMeta, listed: &HashSet<String>) -> bool {
+    metadata.uid.as_ref().is_none_or(|uid| !listed.contains(uid))
 }
 
 /// The UID of the Run that a Job belongs to: its controller, or by label where it has no owner. That is what a teardown
@@ -353,11 +403,6 @@ fn controller_uid<'a>(metadata: &'a ObjectMeta, kind: &str) -> Option<&'a str> {
     (owner.kind == kind && owner.api_version.split('/').next() == Some(group)).then_some(owner.uid.as_str())
 }
 
-/// resourceVersions of one kind are numbers that grow; one that is not a number is taken as it comes.
-fn is_newer(candidate: &ObjectMeta, known: &ObjectMeta) -> bool {
-    let number = |metadata: &ObjectMeta| metadata.resource_version.as_deref().and_then(|text| text.parse::<u64>().ok());
-    match (number(candidate), number(known)) {
-        (Some(candidate), Some(known)) => candidate > known,
-        _ => true,
-    }
+fn version(metadata: &ObjectMeta) -> &str {
+    metadata.resource_version.as_deref().unwrap_or_default()
 }

@@ -29,6 +29,7 @@ pub mod parsed;
 pub mod pending;
 pub mod periodic;
 pub mod pipeline;
+pub mod places;
 pub mod preflight;
 pub mod queue;
 pub mod runner;

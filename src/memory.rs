@@ -43,6 +43,7 @@ impl Memory {
             absent: absent.clone(),
             refused: self.refused.iter().map(|(name, (refusal, _))| (name.clone(), refusal.clone())).collect(),
             waiting: self.waiting.clone(),
+            places: None,
         }
     }
 

@@ -16,13 +16,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+use scheduler::caps::Cap;
 use scheduler::state::{RunResult, SkipReason};
 
 pub use self::fleet::Sources;
 pub use self::labels::{Resource, Verb};
 
 use self::fleet::Fleet;
-use self::labels::{CallLabels, EndLabels, KindLabels, ReasonLabels, RouteLabels, TickLabels};
+use self::labels::{CallLabels, CapLabels, EndLabels, KindLabels, ReasonLabels, RouteLabels, TickLabels};
 
 /// Prefix of every family.
 pub const PREFIX: &str = "marmot_operator";
@@ -49,6 +50,8 @@ pub struct Metrics {
     runs_finished: Counters<EndLabels>,
     run_duration: Histograms<KindLabels>,
     teardowns_skipped: Counters<ReasonLabels>,
+    starts_delayed: Counters<CapLabels>,
+    starts_waiting: Gauge,
     api_calls: Counters<CallLabels>,
     api_call: Histograms<RouteLabels>,
     events_dropped: Counter,
@@ -81,6 +84,8 @@ impl Metrics {
                 registered(r, "run_duration_seconds", "Time from a Job being stored to its end", family)
             },
             teardowns_skipped: register(r, "teardowns_skipped", "Runs that went without the teardown they wanted"),
+            starts_delayed: register(r, "starts_delayed", "Starts that a cap across Runs held back, by cap"),
+            starts_waiting: register(r, "starts_waiting", "Starts that wait because of a cap across Runs"),
             api_calls: register(
                 r,
                 "api_calls",
@@ -151,6 +156,16 @@ impl Metrics {
     /// A Run went without the teardown it wanted (R30).
     pub fn teardown_skipped(&self, reason: &'static str) {
         self.teardowns_skipped.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// A cap across Runs held a start back.
+    pub fn start_delayed(&self, cap: Cap) {
+        self.starts_delayed.get_or_create(&CapLabels { cap: cap.as_str() }).inc();
+    }
+
+    /// How many starts wait because of a cap across Runs.
+    pub fn set_starts_waiting(&self, starts: usize) {
+        self.starts_waiting.set(gauge(starts));
     }
 
     /// A call to the API server was answered with the HTTP status `code` after `took`; `None`: it was not answered.

@@ -2,16 +2,11 @@
 
 use crds::Run;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::batch::v1::JobCondition;
-use scheduler::legacy_kind;
-use scheduler::observation::{
-    Finished, ForeignJob, Observation, ObservedCronJob, ObservedJob, Problem, Process, RunMeta, Spec,
-};
+use scheduler::observation::{Observation, ObservedCronJob, Problem, Process, RunMeta, Spec};
 use scheduler::policy::ConcurrencyPolicy;
-use scheduler::state::{Outcome, RunKind};
 
 use crate::index::{Index, IndexedRun, Key};
-use crate::light::{LightCronJob, LightJob};
+use crate::light::LightCronJob;
 use crate::objects::Defaults;
 use crate::status;
 
@@ -33,7 +28,7 @@ pub fn observe(indexed: &IndexedRun, index: &Index, process: Process, defaults: 
         spec: spec(indexed, defaults),
         state: status::state(&current),
         report: status::report(&current),
-        jobs: index.jobs(uid).iter().filter_map(|job| observed_job(job)).collect(),
+        jobs: index.jobs(uid).iter().filter_map(|job| job.observed().cloned()).collect(),
         cron_jobs: index.cron_jobs(uid).iter().map(|cron_job| observed_cron_job(cron_job, index)).collect(),
         config_hash: index.config(uid).map(|config| config.hash.clone()),
         process,
@@ -110,68 +105,14 @@ fn missing_default(indexed: &IndexedRun, defaults: &Defaults) -> Option<Problem>
 fn observed_cron_job(cron_job: &LightCronJob, index: &Index) -> ObservedCronJob {
     let metadata = &cron_job.metadata;
     let uid = metadata.uid.clone().unwrap_or_default();
-    let foreign = |job: &LightJob| {
-        Some(ForeignJob {
-            name: job.metadata.name.clone()?,
-            uid: job.metadata.uid.clone()?,
-            created_at: job.metadata.creation_timestamp.as_ref()?.0,
-        })
-    };
     ObservedCronJob {
         name: metadata.name.clone().unwrap_or_default(),
         suspended: cron_job.spec.suspend,
         deleting: metadata.deletion_timestamp.is_some(),
         last_schedule: cron_job.status.last_schedule_time.as_ref().map(|time| time.0),
-        jobs: index.jobs(&uid).iter().filter_map(|job| foreign(job)).collect(),
+        jobs: index.jobs(&uid).iter().map(|job| job.foreign()).collect(),
         uid,
     }
-}
-
-/// A Job of the operator's own making, or of the one before it (R31); others of this owner are none of its business.
-#[must_use]
-pub fn observed_job(job: &LightJob) -> Option<ObservedJob> {
-    let (labels, annotations) = (job.metadata.labels.as_ref()?, job.metadata.annotations.as_ref());
-    Some(ObservedJob {
-        name: job.metadata.name.clone()?,
-        uid: job.metadata.uid.clone()?,
-        kind: match labels.get(crds::KIND_LABEL).map(String::as_str) {
-            Some("Scheduled") => RunKind::Scheduled,
-            Some("OneShot") => RunKind::OneShot,
-            Some("Trigger") => RunKind::Trigger,
-            Some("Teardown") => RunKind::Teardown,
-            Some(_) => return None,
-            None => legacy_kind(labels.get(crds::RUN_LABEL)?, job.metadata.name.as_deref()?)?,
-        },
-        legacy: !labels.contains_key(crds::KIND_LABEL),
-        legacy_tick: annotations.and_then(|all| all.get(crds::SCHEDULED_TIMESTAMP_ANNOTATION)?.parse().ok()),
-        created_at: job.metadata.creation_timestamp.as_ref()?.0,
-        deleting_since: job.metadata.deletion_timestamp.as_ref().map(|time| time.0),
-        running: is_running(job),
-        finished: job.status.conditions.iter().flatten().find_map(|condition| finished(job, condition)),
-    })
-}
-
-/// A queueing system may hold a Job back on purpose (R17); an ingestion container is ready as soon as it runs.
-fn is_running(job: &LightJob) -> bool {
-    let held = |condition: &JobCondition| condition.type_ == "Suspended" && condition.status == "True";
-    job.status.ready.is_some_and(|ready| ready > 0) || job.status.conditions.iter().flatten().any(held)
-}
-
-/// A Job has finished when it has `Complete` or `Failed` (R5), not when a pod of it has.
-fn finished(job: &LightJob, condition: &JobCondition) -> Option<Finished> {
-    if condition.status != "True" {
-        return None;
-    }
-    let outcome = match condition.type_.as_str() {
-        "Complete" => Outcome::Succeeded,
-        "Failed" if condition.reason.as_deref() == Some("DeadlineExceeded") => Outcome::Killed,
-        // The one rule our Jobs have is about the exit code that says so (R36).
-        "Failed" if condition.reason.as_deref() == Some("PodFailurePolicy") => Outcome::Partial,
-        "Failed" => Outcome::Failed,
-        _ => return None,
-    };
-    let at = condition.last_transition_time.as_ref().or(job.metadata.creation_timestamp.as_ref())?.0;
-    Some(Finished { outcome, at, reason: condition.reason.clone(), message: condition.message.clone() })
 }
 
 #[cfg(test)]

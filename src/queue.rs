@@ -7,6 +7,12 @@ use tokio::sync::Notify;
 
 use crate::index::Key;
 
+/// Looks at what merely changed, at a time. Settles are no hurry: more in flight would only keep the API server from
+/// telling everybody of the Jobs that are stored already.
+const CHANGES: usize = 16;
+/// And while somebody's time has come. A few go on, lest a create that is not answered holds everything up.
+const CHANGES_BESIDE_DUE: usize = 4;
+
 /// How urgent a look is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
@@ -22,12 +28,15 @@ struct Inner {
     changed: VecDeque<Key>,
     /// Waiting or running Runs; a running one asked for again is looked at once more.
     state: HashMap<Key, Place>,
+    /// Looks under way, of either lane.
+    running_due: usize,
+    running_changes: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Waiting(Lane),
-    Running { again: Option<Lane> },
+    Running { lane: Lane, again: Option<Lane> },
 }
 
 /// A queue of Runs without duplicates.
@@ -42,8 +51,8 @@ impl Queue {
     pub fn push(&self, key: Key, lane: Lane) {
         let mut inner = self.lock();
         match inner.state.get(&key).copied() {
-            Some(Place::Running { again }) => {
-                inner.state.insert(key, Place::Running { again: again.max(Some(lane)) });
+            Some(Place::Running { lane: running, again }) => {
+                inner.state.insert(key, Place::Running { lane: running, again: again.max(Some(lane)) });
                 return;
             }
             Some(Place::Waiting(waiting)) if waiting >= lane => return,
@@ -75,11 +84,13 @@ impl Queue {
         loop {
             let (key, lane) = match inner.due.pop_front() {
                 Some(key) => (key, Lane::Due),
-                None => (inner.changed.pop_front()?, Lane::Change),
+                None if inner.has_room_for_changes() => (inner.changed.pop_front()?, Lane::Change),
+                None => return None,
             };
             if inner.state.get(&key) == Some(&Place::Waiting(lane)) {
-                inner.state.insert(key.clone(), Place::Running { again: None });
-                if !inner.due.is_empty() || !inner.changed.is_empty() {
+                inner.state.insert(key.clone(), Place::Running { lane, again: None });
+                *inner.running(lane) += 1;
+                if inner.has_work() {
                     self.added.notify_one();
                 }
                 return Some(key);
@@ -89,10 +100,19 @@ impl Queue {
 
     /// The look at `key` is over.
     pub fn done(&self, key: &Key) {
-        let again = match self.lock().state.remove(key) {
-            Some(Place::Running { again }) => again,
+        let mut inner = self.lock();
+        let again = match inner.state.remove(key) {
+            Some(Place::Running { lane, again }) => {
+                let running = inner.running(lane);
+                *running = running.saturating_sub(1);
+                again
+            }
             _ => None,
         };
+        if inner.has_work() {
+            self.added.notify_one();
+        }
+        drop(inner);
         if let Some(lane) = again {
             self.push(key.clone(), lane);
         }
@@ -115,6 +135,24 @@ impl Queue {
     }
 }
 
+impl Inner {
+    fn running(&mut self, lane: Lane) -> &mut usize {
+        match lane {
+            Lane::Due => &mut self.running_due,
+            Lane::Change => &mut self.running_changes,
+        }
+    }
+
+    fn has_room_for_changes(&self) -> bool {
+        self.running_changes < if self.running_due > 0 { CHANGES_BESIDE_DUE } else { CHANGES }
+    }
+
+    /// Somebody may be looked at now.
+    fn has_work(&self) -> bool {
+        !self.due.is_empty() || (!self.changed.is_empty() && self.has_room_for_changes())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +171,36 @@ mod tests {
         assert_eq!(queue.next().await, key("b"));
         assert_eq!(queue.next().await, key("a"));
         assert!(queue.is_empty());
+    }
+
+    // What merely changed leaves the API server to those whose time has come, but never stands still.
+    #[tokio::test]
+    async fn few_changes_are_looked_at_while_runs_are_due() {
+        let queue = Queue::default();
+        let all = |prefix: &str| (0..40).map(|number| key(&format!("{prefix}{number}"))).collect::<Vec<_>>();
+        all("changed").into_iter().for_each(|key| queue.push(key, Lane::Change));
+        all("due").into_iter().for_each(|key| queue.push(key, Lane::Due));
+        let mut running: Vec<Key> = std::iter::from_fn(|| queue.take()).collect();
+        assert_eq!(running.len(), 40 + CHANGES_BESIDE_DUE);
+        for due in running.drain(..40) {
+            queue.done(&due);
+        }
+        running.extend(std::iter::from_fn(|| queue.take()));
+        assert_eq!(running.len(), CHANGES);
+        // A worker that waits hears of the room.
+        let next = tokio::spawn({
+            let queue = std::sync::Arc::new(queue);
+            async move {
+                let waiting = tokio::spawn({
+                    let queue = std::sync::Arc::clone(&queue);
+                    async move { queue.next().await }
+                });
+                tokio::task::yield_now().await;
+                queue.done(&running[0]);
+                waiting.await.unwrap()
+            }
+        });
+        assert!(next.await.unwrap().name.starts_with("changed"));
     }
 
     #[tokio::test]

@@ -33,8 +33,8 @@ trait Indexed: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + S
     /// Takes a deleted object out; returns the Run to look at.
     fn remove(metadata: &ObjectMeta, index: &Index) -> Option<Key>;
 
-    /// What the index holds of this kind.
-    fn all(index: &Index) -> Vec<ObjectMeta>;
+    /// Takes out what a new list does not show; returns the Runs to look at.
+    fn forget_unlisted(listed: &HashSet<String>, index: &Index) -> Vec<Key>;
 }
 
 /// Label of everything the operator has made.
@@ -54,8 +54,8 @@ impl Indexed for Lenient<Run> {
         Some(index.remove_run(metadata))
     }
 
-    fn all(index: &Index) -> Vec<ObjectMeta> {
-        index.all_runs()
+    fn forget_unlisted(listed: &HashSet<String>, index: &Index) -> Vec<Key> {
+        index.unlisted_runs(listed).iter().filter_map(|metadata| Self::remove(metadata, index)).collect()
     }
 }
 
@@ -64,7 +64,7 @@ impl Indexed for Lenient<LightJob> {
 
     fn apply(self, index: &Index) -> Option<Key> {
         match self.0 {
-            Ok(job) => index.apply_job(job),
+            Ok(job) => index.apply_job(&job),
             Err(broken) => {
                 warn!(job = %Key::of(&broken.metadata), error = broken.error, "this Job cannot be read and is skipped");
                 None
@@ -76,8 +76,8 @@ impl Indexed for Lenient<LightJob> {
         index.remove_job(metadata)
     }
 
-    fn all(index: &Index) -> Vec<ObjectMeta> {
-        index.all_jobs()
+    fn forget_unlisted(listed: &HashSet<String>, index: &Index) -> Vec<Key> {
+        index.forget_unlisted_jobs(listed)
     }
 }
 
@@ -92,8 +92,8 @@ impl Indexed for Lenient<LightConfigMap> {
         index.remove_config(metadata)
     }
 
-    fn all(index: &Index) -> Vec<ObjectMeta> {
-        index.all_configs()
+    fn forget_unlisted(listed: &HashSet<String>, index: &Index) -> Vec<Key> {
+        index.unlisted_configs(listed).iter().filter_map(|metadata| Self::remove(metadata, index)).collect()
     }
 }
 
@@ -108,8 +108,8 @@ impl Indexed for Lenient<LightCronJob> {
         index.remove_cron_job(metadata)
     }
 
-    fn all(index: &Index) -> Vec<ObjectMeta> {
-        index.all_cron_jobs()
+    fn forget_unlisted(listed: &HashSet<String>, index: &Index) -> Vec<Key> {
+        index.unlisted_cron_jobs(listed).iter().filter_map(|metadata| Self::remove(metadata, index)).collect()
     }
 }
 
@@ -219,10 +219,8 @@ fn take_in<K: Indexed>(event: Event<K>, index: &Index, listed: &mut HashSet<Stri
             object.apply(index).into_iter().collect()
         }
         Event::InitDone => {
-            let gone =
-                K::all(index).into_iter().filter(|held| held.uid.as_ref().is_none_or(|uid| !listed.contains(uid)));
-            let changed: Vec<Key> = gone.filter_map(|metadata| K::remove(&metadata, index)).collect();
-            listed.clear();
+            let changed = K::forget_unlisted(listed, index);
+            *listed = HashSet::new();
             if !seen.swap(true, Ordering::AcqRel) {
                 // The first look at everybody, once the last of the lists is complete.
                 return index.keys();

@@ -1,6 +1,5 @@
 //! The contenders, one after the other and each in a namespace of its own.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,23 +9,22 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 
-use crate::arrivals::{Arrivals, Lateness};
-use crate::control_plane::ControlPlane;
-use crate::objects;
-use crate::process::Process;
+use crate::bed::arrivals::{Arrivals, Lateness};
+use crate::bed::control_plane::ControlPlane;
+use crate::bed::objects;
+use crate::bed::process::Process;
+use crate::bed::requests::{IN_FLIGHT, clear, create_all, minute_after, numbered, schedule_of};
+use crate::bed::writes::Writes;
 use crate::table::Row;
-use crate::writes::Writes;
 
 /// Raw creates are tried with so many in flight.
 const CONCURRENCIES: [usize; 4] = [8, 16, 32, 64];
-/// Everything else is created and deleted with so many in flight.
-const IN_FLIGHT: usize = 64;
 /// CronJobs that have no Job so long after the minute are given up.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(120);
+const PATIENCE: SignedDuration = SignedDuration::from_secs(180);
+/// From the last Job on, so long at most until nobody writes any more: ten thousand settles and events take a while.
+const REST: Duration = Duration::from_secs(300);
 /// Ticks of the single Run with a short interval.
 const STEADY_TICKS: usize = 60;
 
@@ -80,7 +78,7 @@ impl Bench {
             let lateness = Lateness::new(&arrivals.so_far(), due, since);
             let last = lateness.sorted.last().copied().unwrap_or_default();
             tried.push(format!("{concurrency}: {last:.0} ms"));
-            self.clear::<Job>(&namespace).await?;
+            clear(&self.api::<Job>(&namespace)).await?;
             if best.as_ref().and_then(|best| best.lateness.sorted.last()).is_none_or(|best| last < *best) {
                 let name = format!("raw creates, {concurrency} in flight");
                 let note = String::new();
@@ -107,8 +105,8 @@ impl Bench {
             row.note = format!("given up {} s after the minute; {}", PATIENCE.as_secs(), row.note);
         }
         drop(controllers);
-        self.clear::<CronJob>(&namespace).await?;
-        self.clear::<Job>(&namespace).await?;
+        clear(&self.api::<CronJob>(&namespace)).await?;
+        clear(&self.api::<Job>(&namespace)).await?;
         Ok(row)
     }
 
@@ -193,7 +191,7 @@ impl Bench {
 
         arrivals.wait(due, tick + patience).await;
         // Should there be a second Job for a tick, it has come by the time that nobody writes any more.
-        Writes::rest(client, Duration::from_secs(120)).await?;
+        Writes::rest(client, REST).await?;
         let note = match (rested, spare) {
             (true, _) => format!("at rest {spare} s before the minute"),
             (false, ..=0) => "objects were not all created by the minute: not comparable".to_owned(),
@@ -212,20 +210,11 @@ impl Bench {
 
     /// Runs go while the operator is there; what it made goes after it, for there is no garbage collector.
     async fn clear_runs(&self, namespace: &str, operators: Vec<Process>) -> anyhow::Result<()> {
-        self.clear::<Run>(namespace).await?;
-        Writes::rest(&self.plane.client, Duration::from_secs(60)).await?;
+        clear(&self.api::<Run>(namespace)).await?;
+        Writes::rest(&self.plane.client, REST).await?;
         drop(operators);
-        self.clear::<Job>(namespace).await?;
-        self.clear::<ConfigMap>(namespace).await
-    }
-
-    async fn clear<K>(&self, namespace: &str) -> anyhow::Result<()>
-    where
-        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
-    {
-        let api: Api<K> = self.api(namespace);
-        api.delete_collection(&DeleteParams::background(), &ListParams::default()).await?;
-        Ok(())
+        clear(&self.api::<Job>(namespace)).await?;
+        clear(&self.api::<ConfigMap>(namespace)).await
     }
 }
 
@@ -239,33 +228,9 @@ const LIST_ONE: ListParams = ListParams {
     resource_version: None,
 };
 
-async fn create_all<K>(api: &Api<K>, objects: Vec<K>, in_flight: usize) -> anyhow::Result<()>
-where
-    K: Clone + DeserializeOwned + Serialize + Debug,
-{
-    let params = PostParams::default();
-    let creates = stream::iter(objects).map(|object| {
-        let params = &params;
-        async move { api.create(params, &object).await }
-    });
-    creates.buffer_unordered(in_flight).try_for_each(|_| async { Ok(()) }).await?;
-    Ok(())
-}
-
-fn numbered(count: usize) -> impl Iterator<Item = String> {
-    (0..count).map(|number| format!("bench-{number}"))
-}
-
 /// The first minute that leaves time to create everything and to come to rest.
 fn next_minute(due: usize) -> Timestamp {
-    let setup = 12 + i64::try_from(due).unwrap_or(i64::MAX) / 60;
-    let earliest = Timestamp::now().as_second().saturating_add(setup);
-    Timestamp::from_second((earliest / 60 + 1) * 60).unwrap_or(Timestamp::MAX)
-}
-
-fn schedule_of(tick: Timestamp) -> String {
-    let time = tick.to_zoned(jiff::tz::TimeZone::UTC);
-    format!("{} {} * * *", time.minute(), time.hour())
+    minute_after(12 + i64::try_from(due).unwrap_or(i64::MAX) / 60)
 }
 
 fn total(processes: &[Process], figure: impl Fn(&Process) -> anyhow::Result<f64>) -> anyhow::Result<Vec<f64>> {

@@ -4,30 +4,30 @@
 //!
 //! - `BENCH_N`: how many are due, separated by commas; 1,100,1000 unless given
 //! - `BENCH_ONLY`: the contenders, separated by commas, of `raw`, `cronjob`, `cronjob-raised`, `steady`, `ours`, `ours-2`
+//! - `BENCH_REPEAT`: how often each of them contends; 1 unless given. The one whose last Job was neither the earliest nor
+//!   the latest is printed again.
 
-mod arrivals;
-#[path = "../../tests/support/cluster.rs"]
-#[allow(dead_code, unreachable_pub, clippy::expect_used, clippy::panic, reason = "shared with the tests")]
-mod cluster;
+#[path = "../bed/mod.rs"]
+mod bed;
 mod contenders;
-mod control_plane;
-mod objects;
-mod process;
 mod table;
-mod writes;
 
 use anyhow::Context as _;
 
+use bed::control_plane::ControlPlane;
+use bed::requests::number;
 use contenders::Bench;
-use control_plane::ControlPlane;
 use table::Row;
 
-/// From this many on, CronJobs at the default 20 requests per second are not waited for.
+/// Above this, CronJobs at the default 20 requests per second are not waited for.
 const MANY: usize = 1000;
+/// Who contends for a minute, in this order.
+const CONTENDERS: [&str; 5] = ["raw", "cronjob", "cronjob-raised", "ours", "ours-2"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let sizes = sizes(&std::env::var("BENCH_N").unwrap_or_else(|_| "1,100,1000".to_owned()))?;
+    let repetitions = number("BENCH_REPEAT", 1)?;
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only.split(',').any(|one| one.trim() == name);
     let plane = ControlPlane::start().await?;
@@ -36,36 +36,63 @@ async fn main() -> anyhow::Result<()> {
     let bench = Bench::new(plane);
     let mut unsound = false;
     if wanted("steady") {
-        let row = bench.steady().await.context("one Run every 2 s")?;
-        unsound |= row.is_unsound();
-        println!("{}\n\n{}\n", table::head(), row.line(None));
-    }
-    let contend = ["raw", "cronjob", "cronjob-raised", "ours", "ours-2"].into_iter().any(wanted);
-    for due in sizes.into_iter().filter(|_| contend) {
         println!("{}", table::head());
-        let mut raw: Option<Row> = None;
-        if wanted("raw") {
-            let row = bench.raw(due).await.context("raw creates")?;
+        let mut rows = Vec::new();
+        for _ in 0..repetitions {
+            let row = bench.steady().await.context("one Run every 2 s")?;
+            unsound |= row.is_unsound();
             println!("{}", row.line(None));
-            raw = Some(row);
+            rows.push(row);
         }
-        if wanted("cronjob") && due <= MANY {
-            println!("{}", bench.cron_jobs(due, false).await.context("CronJob, default flags")?.line(raw.as_ref()));
-        }
-        if wanted("cronjob-raised") {
-            println!("{}", bench.cron_jobs(due, true).await.context("CronJob, raised flags")?.line(raw.as_ref()));
-        }
-        for (name, replicas) in [("ours", 1), ("ours-2", 2)] {
-            if wanted(name) {
-                let row = bench.runs(due, replicas).await.context("this operator")?;
-                unsound |= row.is_unsound();
+        summarize(vec![rows]);
+    }
+    let contenders: Vec<&str> = CONTENDERS.into_iter().filter(|name| wanted(name)).collect();
+    for due in sizes.into_iter().filter(|_| !contenders.is_empty()) {
+        println!("{}", table::head());
+        let mut rows: Vec<Vec<Row>> = vec![Vec::new(); contenders.len()];
+        for _ in 0..repetitions {
+            let mut raw: Option<Row> = None;
+            for (name, rows) in contenders.iter().zip(&mut rows) {
+                let row = match *name {
+                    "raw" => bench.raw(due).await,
+                    "cronjob" if due > MANY => continue,
+                    "cronjob" => bench.cron_jobs(due, false).await,
+                    "cronjob-raised" => bench.cron_jobs(due, true).await,
+                    "ours" => bench.runs(due, 1).await,
+                    _ => bench.runs(due, 2).await,
+                };
+                let row = row.with_context(|| format!("{name}, {due} due"))?;
+                unsound |= name.starts_with("ours") && row.is_unsound();
                 println!("{}", row.line(raw.as_ref()));
+                if *name == "raw" {
+                    raw = Some(row.clone());
+                }
+                rows.push(row);
             }
         }
-        println!();
+        summarize(rows);
     }
     anyhow::ensure!(!unsound, "this operator lost or doubled a tick");
     Ok(())
+}
+
+/// Prints the median of each contender's repetitions, by the last Job.
+fn summarize(contenders: Vec<Vec<Row>>) {
+    let mut raw: Option<Row> = None;
+    for mut rows in contenders {
+        let count = rows.len();
+        rows.sort_by(|a, b| a.last().unwrap_or_default().total_cmp(&b.last().unwrap_or_default()));
+        let Some(mut median) = rows.into_iter().nth(count.saturating_sub(1) / 2).filter(|_| count > 1) else {
+            continue;
+        };
+        let is_raw = median.name.starts_with("raw");
+        median.name = format!("**median of {count}**: {}", median.name);
+        println!("{}", median.line(raw.as_ref()));
+        if is_raw {
+            raw = Some(median);
+        }
+    }
+    println!();
 }
 
 fn sizes(text: &str) -> anyhow::Result<Vec<usize>> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::arrivals::Lateness;
+use crate::bed::arrivals::Lateness;
 
 /// One line: a contender with so many objects due.
 #[derive(Clone, Debug)]
@@ -29,7 +29,8 @@ impl Row {
         self.lateness.missing + self.lateness.doubled > 0
     }
 
-    fn last(&self) -> Option<f64> {
+    /// When the last Job came.
+    pub(crate) fn last(&self) -> Option<f64> {
         self.lateness.sorted.last().copied()
     }
 

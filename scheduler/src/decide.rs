@@ -4,7 +4,7 @@
 //! what the Jobs tell (`jobs`), whether the clock can be trusted (`skew`), what changed in the schedule (`in_force`),
 //! whether another operator still runs it (`takeover`),
 //! which runs are due (`scheduled`, `oneshot`, `trigger`) or how far the end is (`teardown`), which claims may create
-//! now (`start`), which Jobs are superfluous (`history`) or do not start (`pending`), and what to tell users (`status`). What comes out is at most one step of the start protocol: a create is decided alone
+//! now (`start`, `place`), which Jobs are superfluous (`history`) or do not start (`pending`), and what to tell users (`status`). What comes out is at most one step of the start protocol: a create is decided alone
 //! and only under a claim that is recorded already, a changed state is written before anything that depends on it.
 
 mod history;
@@ -12,6 +12,7 @@ mod in_force;
 mod jobs;
 mod oneshot;
 mod pending;
+mod place;
 mod scheduled;
 mod skew;
 mod start;
@@ -77,6 +78,8 @@ struct Look<'a> {
     next: Option<Timestamp>,
     /// A trigger waits for the active run.
     trigger_queued: bool,
+    /// How a start that waits because of a cap is told, once that has lasted.
+    start_delayed: Option<String>,
 }
 
 impl<'a> Look<'a> {
@@ -98,6 +101,7 @@ impl<'a> Look<'a> {
             due: None,
             next: None,
             trigger_queued: false,
+            start_delayed: None,
         }
     }
 

@@ -27,6 +27,13 @@ pub enum Effect {
     TakeTrigger(i64),
     /// Create a Job (R32). Sent only before [`JobOrder::closes_at`].
     CreateJob(JobOrder),
+    /// Ask the caps across Runs for a place for the start of this Job, which was due at that instant.
+    AskForPlace {
+        /// Name of the Job.
+        job: String,
+        /// First due, first served.
+        due: Timestamp,
+    },
     /// Delete a Job by UID.
     DeleteJob(Deletion),
     /// Ask the API server itself whether a Job exists, because the cache does not show it (R33).
@@ -62,6 +69,7 @@ impl Effect {
             Self::Record(_) => "Record",
             Self::TakeTrigger(_) => "TakeTrigger",
             Self::CreateJob(_) => "CreateJob",
+            Self::AskForPlace { .. } => "AskForPlace",
             Self::DeleteJob(_) => "DeleteJob",
             Self::LookUpJob(_) => "LookUpJob",
             Self::AskPods(_) => "AskPods",
@@ -166,6 +174,11 @@ pub enum News {
     NothingTornDown,
     /// A trigger waits for the active run (R27).
     TriggerQueued,
+    /// A start waits because of a cap across Runs.
+    StartDelayed {
+        /// Which start, for what, and since when.
+        message: String,
+    },
     /// The trigger annotation has a value other than `true` (R27).
     InvalidTrigger {
         /// The value found.

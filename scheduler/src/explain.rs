@@ -55,6 +55,7 @@ pub fn not_run(reason: SkipReason) -> String {
         SkipReason::Suspended => "the Run was suspended",
         SkipReason::ConcurrencyForbidden => "another run had not ended (concurrencyPolicy: Forbid)",
         SkipReason::Superseded => "a newer tick came while it waited (concurrencyPolicy: Replace)",
+        SkipReason::CapReached => "a cap across Runs left no place for it until the next tick",
         SkipReason::NameConflict => "an object of its Job's name is in the way",
         SkipReason::Rejected => "the API server refused its Job until the next tick",
         SkipReason::Invalid => "the Run has a mistake, see its conditions",
@@ -73,6 +74,7 @@ fn words(effect: &Effect, before: &State) -> Vec<String> {
             format!("create Job {name} for the tick of {tick}")
         }
         Effect::CreateJob(JobOrder { name, kind, .. }) => format!("create Job {name} ({kind:?})"),
+        Effect::AskForPlace { job, .. } => format!("ask the caps across Runs for a place for Job {job}"),
         Effect::DeleteJob(deletion) => {
             let reason = match deletion.reason {
                 DeletionReason::Pruned => "it has been kept as long as the history asks",
@@ -109,7 +111,7 @@ fn record_words(record: &Record, before: &State) -> Vec<String> {
         News::TookOver { cron_job } => Some(format!("run the ticks of CronJob {cron_job} from now on")),
         News::NothingTornDown => Some("record that the teardown found nothing".to_owned()),
         // The conditions say it.
-        News::Problem { .. } | News::TriggerQueued | News::InvalidTrigger { .. } => None,
+        News::Problem { .. } | News::TriggerQueued | News::StartDelayed { .. } | News::InvalidTrigger { .. } => None,
     }));
     if words.is_empty() {
         words.push("bring status up to date".to_owned());
@@ -142,7 +144,7 @@ fn reasons(observation: &Observation, state: &State, report: &Report, why: &mut 
             "it has no schedule, and this pipeline has had its run: the next one follows a change, or a trigger";
         why.push(message.to_owned());
     }
-    let told = |reason: &str| ["TriggerQueued", "InvalidTrigger", "TakingOver"].contains(&reason);
+    let told = |reason: &str| ["TriggerQueued", "StartDelayed", "InvalidTrigger", "TakingOver"].contains(&reason);
     why.extend(
         condition(ConditionKind::Reconciling)
             .filter(|condition| told(&condition.reason))

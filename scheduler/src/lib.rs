@@ -9,6 +9,7 @@
 //! 3. A tick that is due either runs or stands in the ledger (R16).
 //! 4. A decision that changes nothing writes nothing (R7).
 
+pub mod caps;
 pub mod claim;
 mod decide;
 pub mod decision;

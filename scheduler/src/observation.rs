@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::caps::Place;
 use crate::policy::ConcurrencyPolicy;
 use crate::report::Report;
 use crate::schedule::Schedule;
@@ -184,6 +185,8 @@ pub struct Process {
     pub refused: BTreeMap<String, Refusal>,
     /// What was found out about Jobs whose pod does not start.
     pub waiting: BTreeMap<String, Waiting>,
+    /// What the caps across Runs say to the starts of this one, by Job; `None` without caps.
+    pub places: Option<BTreeMap<String, Place>>,
 }
 
 /// A look at the pods of a Job (R41).
@@ -224,6 +227,14 @@ impl RunMeta {
     #[must_use]
     pub const fn is_deleting(&self) -> bool {
         self.deleting_since.is_some()
+    }
+}
+
+impl Process {
+    /// The API server's "no" to this Job, as long as it is too early to ask again.
+    #[must_use]
+    pub fn refusal_in_force(&self, job: &str, now: Timestamp) -> Option<&Refusal> {
+        self.refused.get(job).filter(|refusal| now < refusal.retry_at)
     }
 }
 

@@ -184,6 +184,8 @@ pub enum SkipReason {
     ConcurrencyForbidden,
     /// `concurrencyPolicy: Replace`, and a newer tick came due while it waited.
     Superseded,
+    /// A cap across Runs left no place for it until the next tick came due.
+    CapReached,
     /// Its Job's name was taken.
     NameConflict,
     /// Admission refused the Job until the next tick came due.
@@ -204,6 +206,7 @@ impl SkipReason {
             Self::Suspended => "Suspended",
             Self::ConcurrencyForbidden => "ConcurrencyForbidden",
             Self::Superseded => "Superseded",
+            Self::CapReached => "CapReached",
             Self::NameConflict => "NameConflict",
             Self::Rejected => "Rejected",
             Self::Invalid => "Invalid",
@@ -220,6 +223,7 @@ impl SkipReason {
             Self::Suspended,
             Self::ConcurrencyForbidden,
             Self::Superseded,
+            Self::CapReached,
             Self::NameConflict,
             Self::Rejected,
             Self::Invalid,

@@ -38,6 +38,17 @@ fn names_and_defaults_are_those_of_the_go_operator() {
     assert_eq!(times, [15, 10, 2].map(Duration::from_secs));
 }
 
+#[test]
+fn caps_are_off_unless_given() {
+    assert!(parse(&[]).unwrap().limits().are_off());
+    let limits = parse(&["--max-concurrent-runs=3", "--max-starts-per-second", "20"]).unwrap().limits();
+    assert_eq!((limits.concurrent_runs, limits.starts_per_second), (Some(3), Some(20)));
+    for wrong in ["0", "-1", "many", "1.5"] {
+        let error = parse(&[&format!("--max-concurrent-runs={wrong}")]).unwrap_err();
+        assert!(error.contains("whole number above 0"), "{error}");
+    }
+}
+
 #[rstest]
 #[case("--metrics-bind-address=:9000", Bind::Port(9000))]
 #[case("--metrics-bind-address=0", Bind::Off)]

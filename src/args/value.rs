@@ -56,6 +56,11 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+pub(super) fn cap(text: &str) -> Result<usize, String> {
+    let wrong = "write a whole number above 0, or leave the flag out for no limit";
+    text.parse().ok().filter(|cap| *cap > 0).ok_or_else(|| wrong.to_owned())
+}
+
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write a duration such as 15s or 1m30s"))
 }

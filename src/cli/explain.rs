@@ -149,7 +149,7 @@ async fn gather(client: &Client, key: &Key) -> Result<Index, ExplainError> {
         index.apply_cron_job(cron_job);
     }
     for job in ours::<LightJob>(client, key).await.map_err(failed("Jobs"))? {
-        index.apply_job(job);
+        index.apply_job(&job);
     }
     for config in ours::<LightConfigMap>(client, key).await.map_err(failed("ConfigMaps"))? {
         index.apply_config(config);

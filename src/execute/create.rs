@@ -5,8 +5,8 @@ use std::time::Duration;
 use crds::Run;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::Api;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ObjectMeta, PostParams, Request};
+use kube::{Api, Resource as _};
 use scheduler::claim::CREATE_TIMEOUT;
 use scheduler::decision::JobOrder;
 use scheduler::observation::RefusalCause;
@@ -25,12 +25,16 @@ impl Executor {
     /// Sends the create if its window is still open by the wall clock and by the monotonic one (R33).
     pub(super) async fn create_job(&self, plan: &mut Plan<'_>, order: &JobOrder) -> Result<(), ExecuteError> {
         let job = objects::job(&plan.run, order, &self.defaults);
-        let api: Api<Job> = Api::namespaced(self.client.clone(), namespace(&plan.run));
+        let path = Job::url_path(&(), plan.run.metadata.namespace.as_deref());
+        let body = serde_json::to_vec(&job).unwrap_or_default();
         if !self.window_is_open(plan, order) {
             return Err(ExecuteError::WindowClosed { job: order.name.clone() });
         }
-        let params = PostParams::default();
-        let call = api.create(&params, &job);
+        // Of the answer, the pod is not read: we have just written it.
+        let call = async {
+            let request = Request::new(path).create(&PostParams::default(), body).map_err(kube::Error::BuildRequest)?;
+            self.client.request::<LightJob>(request).await
+        };
         // Until the answer is here, nobody knows.
         plan.memory.in_doubt.insert(order.name.clone(), order.attempt);
         match self.call(plan.term, Verb::Create, Resource::Jobs, &order.name, call).await {
@@ -41,8 +45,7 @@ impl Executor {
                     let lag = self.clock.now().duration_since(tick);
                     self.metrics.tick_run(Duration::try_from(lag).unwrap_or_default());
                 }
-                self.index
-                    .apply_job(LightJob { metadata: created.metadata, status: created.status.unwrap_or_default() });
+                self.index.apply_job(&created);
                 Ok(())
             }
             Err(ExecuteError::Conflict) => self.already_exists(plan, order).await,
@@ -78,7 +81,7 @@ impl Executor {
         plan.memory.in_doubt.remove(&order.name);
         if belongs_to(&found.metadata, &plan.run) {
             debug!(run = name(&plan.run), job = order.name, "the Job was there already");
-            self.index.apply_job(found);
+            self.index.apply_job(&found);
             return Ok(());
         }
         let cause = cause_of_conflict(&found.metadata, &plan.run);
@@ -88,7 +91,6 @@ impl Executor {
 
     fn refused(&self, plan: &mut Plan<'_>, order: &JobOrder, cause: RefusalCause, message: &str) {
         if plan.memory.refuse(&order.name, cause, message, self.clock.now()) {
-            use kube::Resource as _;
             self.events.publish(&plan.run.object_ref(&()), events::refused(&order.name, namespace(&plan.run), message));
         }
     }

@@ -30,23 +30,23 @@ impl Executor {
 
     /// Makes the Job one of the Run. Its pods do not notice.
     pub(super) async fn adopt_job(&self, plan: &mut Plan<'_>, name: &str, uid: &str) -> Result<(), ExecuteError> {
-        let Some(known) = self.index.foreign_job(uid) else { return Ok(()) };
+        let Some((owner, known)) = self.index.foreign_job(uid) else { return Ok(()) };
         let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
         let patch = Patch::Merge(json!({ "metadata": {
             "uid": uid,
-            "resourceVersion": known.metadata.resource_version,
+            "resourceVersion": known.resource_version,
             "ownerReferences": [objects::owner_reference(&plan.run)],
         }}));
         let params = PatchParams::default();
         let call = api.patch(name, &params, &patch);
         match self.call(plan.term, Verb::Patch, Resource::Jobs, name, call).await {
             Ok(adopted) => {
-                self.index.remove_job(&known.metadata);
-                self.index.apply_job(adopted);
+                self.index.forget_job(&owner, uid);
+                self.index.apply_job(&adopted);
                 Ok(())
             }
             Err(ExecuteError::Gone { .. }) => {
-                self.index.remove_job(&known.metadata);
+                self.index.forget_job(&owner, uid);
                 Ok(())
             }
             Err(error) => Err(error),

@@ -32,6 +32,11 @@ pub(super) struct ReasonLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct CapLabels {
+    pub(super) cap: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct StreakLabels {
     pub(super) at_least: i32,
 }

@@ -1,6 +1,6 @@
 //! A claim is permission, not debt: every claim is judged again before its create (R33).
 
-use super::{Look, jobs, scheduled, takeover, trigger};
+use super::{Look, jobs, place, scheduled, takeover, trigger};
 use crate::claim::Claim;
 use crate::decision::{Deletion, DeletionReason, Effect, JobOrder};
 use crate::names;
@@ -99,6 +99,7 @@ fn proceed(look: &mut Look<'_>, job: &str, claim: &Claim, behind: bool) -> bool 
         return start(look, job, claim);
     }
     match (room(look, job, behind), claim.kind) {
+        (Room::Free, _) if place::is_awaited(look, job, claim) => true,
         (Room::Free, RunKind::Trigger) if !trigger::is_taken(look, claim) => {
             look.then.extend(claim.number.map(Effect::TakeTrigger));
             true
@@ -185,6 +186,7 @@ fn reason_overtaken(look: &Look<'_>, job: &str) -> SkipReason {
     match refused.get(job).or_else(|| refused.get(names::CONFIG)).map(|refusal| refusal.cause) {
         Some(RefusalCause::Rejected | RefusalCause::NamespaceTerminating) => SkipReason::Rejected,
         Some(RefusalCause::NameBusy | RefusalCause::NameConflict) => SkipReason::NameConflict,
+        None if place::is_delayed(look, job) => SkipReason::CapReached,
         None if look.obs.spec.policy == ConcurrencyPolicy::Replace && look.is_busy_beside(job) => {
             SkipReason::Superseded
         }
@@ -253,7 +255,7 @@ fn clear(look: &mut Look<'_>, job: &str) -> Room {
 /// may come of it before the next look.
 fn start(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool {
     let process = &look.obs.process;
-    if let Some(refusal) = process.refused.get(job).filter(|refusal| look.now < refusal.retry_at) {
+    if let Some(refusal) = process.refusal_in_force(job, look.now) {
         look.wake_at(refusal.retry_at);
         return false;
     }

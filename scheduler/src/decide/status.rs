@@ -1,6 +1,6 @@
 //! What users read: phase, counts and conditions (R4, R5), and the news in their changes.
 
-use super::{Look, pending, takeover, teardown};
+use super::{Look, pending, place, takeover, teardown};
 use crate::decision::News;
 use crate::names;
 use crate::observation::{Problem, RefusalCause};
@@ -51,6 +51,9 @@ pub(super) fn tell(look: &mut Look<'_>, report: &Report) {
     };
     if changed(ConditionKind::Reconciling, "TriggerQueued") {
         look.news.push(News::TriggerQueued);
+    }
+    if changed(ConditionKind::Reconciling, place::REASON) {
+        look.news.extend(look.start_delayed.clone().map(|message| News::StartDelayed { message }));
     }
     if changed(ConditionKind::Reconciling, "InvalidTrigger") {
         look.news.push(News::InvalidTrigger { value: look.obs.run.trigger.clone().unwrap_or_default() });
@@ -169,6 +172,9 @@ fn reconciling(look: &Look<'_>) -> Condition {
     }
     if look.trigger_queued {
         return Condition::new(kind, true, "TriggerQueued", "the trigger waits for the active run to end");
+    }
+    if let Some(message) = &look.start_delayed {
+        return Condition::new(kind, true, place::REASON, message);
     }
     if takeover::is_held(look) {
         return Condition::new(kind, true, "TakingOver", "the CronJob of another operator is being taken over");

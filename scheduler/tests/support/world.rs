@@ -52,6 +52,10 @@ pub struct World {
     pub slow_deletes: bool,
     /// Why pods made from now on do not start.
     pub pods_wait: Option<Problem>,
+    /// Other Runs have taken all places that the caps leave.
+    pub full: bool,
+    /// Starts that asked for a place, with the instant they were due.
+    pub asked_for: Vec<(String, Timestamp)>,
     /// How often pods were looked at.
     pub asked: usize,
     /// Each `CronJob` of another operator.
@@ -113,6 +117,8 @@ impl World {
             creates: Creates::Work,
             slow_deletes: false,
             pods_wait: None,
+            full: false,
+            asked_for: Vec::new(),
             asked: 0,
             cron_jobs: Vec::new(),
             config_refused: None,

@@ -1,6 +1,7 @@
 //! The operator's half of the world: looks, effects, and what must hold of each.
 
 use jiff::{SignedDuration, Timestamp};
+use scheduler::caps::{Cap, Place};
 use scheduler::decide;
 use scheduler::decision::{Decision, Deletion, Effect, JobOrder, Record};
 use scheduler::names;
@@ -37,6 +38,16 @@ impl World {
             }
         };
         self.process.absent.clear();
+        // A place that was not used is given back; one that was used is taken by the Job.
+        if let Some(places) = &mut self.process.places {
+            places.retain(|_, place| *place != Place::Free);
+        }
+    }
+
+    /// A cap across Runs lets a start through, and the operator looks.
+    pub fn let_through(&mut self, job: &str) {
+        self.process.places.get_or_insert_default().insert(job.to_owned(), Place::Free);
+        self.look();
     }
 
     fn steps(&mut self) -> Rest {
@@ -85,6 +96,12 @@ impl World {
                 self.looked_up.push(name);
             }
             Effect::ConfirmRun => {}
+            Effect::AskForPlace { job, due } => {
+                let waiting = Place::Waiting { cap: Cap::ConcurrentRuns, since: self.now };
+                let place = if self.full { waiting } else { Place::Free };
+                self.asked_for.push((job.clone(), due));
+                self.process.places.get_or_insert_default().insert(job, place);
+            }
             Effect::AskPods(name) => {
                 self.asked += 1;
                 let waiting = Waiting { why: self.pods_wait.clone(), asked_at: self.now };

@@ -37,11 +37,39 @@ impl Process {
 
     /// Most memory it ever had resident, in MiB.
     pub(crate) fn peak_memory(&self) -> anyhow::Result<f64> {
+        self.kibibytes("VmHWM:")
+    }
+
+    /// Memory that is resident now, in MiB.
+    pub(crate) fn memory(&self) -> anyhow::Result<f64> {
+        self.kibibytes("VmRSS:")
+    }
+
+    /// From now on, [`Self::peak_memory`] is the peak since now.
+    pub(crate) fn reset_peak(&self) -> anyhow::Result<()> {
+        let path = format!("/proc/{}/clear_refs", self.child.id());
+        std::fs::write(&path, "5").with_context(|| format!("write {path}"))
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends SIGTERM; returns at once.
+    pub(crate) fn terminate(&self) -> anyhow::Result<()> {
+        let status = Command::new("kill").arg(self.child.id().to_string()).status()?;
+        anyhow::ensure!(status.success(), "kill {}: {status}", self.child.id());
+        Ok(())
+    }
+
+    fn kibibytes(&self, field: &str) -> anyhow::Result<f64> {
         let path = format!("/proc/{}/status", self.child.id());
         let text = self.read(&path)?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = text.lines().find_map(|line| line.strip_prefix(field));
         let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-        Ok(kibibytes.with_context(|| format!("{path} has no VmHWM: {}", self.last_words()))? / 1024.0)
+        Ok(kibibytes.with_context(|| format!("{path} has no {field} {}", self.last_words()))? / 1024.0)
     }
 
     fn read(&self, path: &str) -> anyhow::Result<String> {
@@ -58,7 +86,6 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }

@@ -11,10 +11,11 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::{conditions, wait::await_condition};
 
-use crate::cluster::{self, Cluster};
-use crate::process::Process;
+use super::cluster::{self, Cluster};
+use super::objects;
+use super::process::Process;
 
-/// etcd and kube-apiserver, with the CRD of Run and without any controller.
+/// etcd and kube-apiserver with the CRD of Run; without any controller, unless asked for.
 pub(crate) struct ControlPlane {
     cluster: Cluster,
     /// A client with all rights.
@@ -24,9 +25,14 @@ pub(crate) struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts it; it ends when dropped.
+    /// Starts it without controllers; it ends when dropped.
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let start = || Cluster::start(&["--no-controller-manager", "--no-kwok"]);
+        Self::start_with(&["--no-controller-manager", "--no-kwok"]).await
+    }
+
+    /// Starts it with these options of `cluster up`.
+    pub(crate) async fn start_with(options: &'static [&'static str]) -> anyhow::Result<Self> {
+        let start = || Cluster::start(options);
         let cluster = tokio::task::spawn_blocking(start).await?.map_err(anyhow::Error::msg)?;
         let client = cluster.client().await;
         let programs = cluster::programs().map_err(anyhow::Error::msg)?;
@@ -51,25 +57,44 @@ impl ControlPlane {
     /// kube-controller-manager with the CronJob controller alone: with the flags it has by default, or with limits out
     /// of its way.
     pub(crate) fn cron_job_controller(&self, raised: bool) -> anyhow::Result<Process> {
+        let flags: &[&str] = if raised { &["--concurrent-cron-job-syncs=64"] } else { &[] };
+        self.controller_manager("cronjob-controller", flags, raised)
+    }
+
+    /// kube-controller-manager with these controllers alone; `raised`: its own rate limit is out of the way.
+    pub(crate) fn controller_manager(&self, only: &str, flags: &[&str], raised: bool) -> anyhow::Result<Process> {
         let kubeconfig = self.cluster.kubeconfig.with_file_name("kube-controller-manager.kubeconfig");
         let mut command = Command::new(self.programs.join("kube-controller-manager"));
         command.arg("--kubeconfig").arg(kubeconfig).args(["--leader-elect=false", "--secure-port=0"]);
-        command.arg("--controllers=cronjob-controller");
+        command.arg(format!("--controllers={only}")).args(flags);
         command.arg("--flex-volume-plugin-dir").arg(self.cluster.kubeconfig.with_file_name("flex"));
         if raised {
-            let flags = ["--kube-api-qps=4000", "--kube-api-burst=4000", "--concurrent-cron-job-syncs=64"];
-            command.args(flags);
+            command.args(["--kube-api-qps=4000", "--kube-api-burst=4000"]);
         }
         self.process(&mut command, "kube-controller-manager")
     }
 
+    /// Kills kube-apiserver, which comes back if the plane was started with `--restart`.
+    pub(crate) fn kill_api_server(&self) -> anyhow::Result<()> {
+        let pid = std::fs::read_to_string(self.cluster.kubeconfig.with_file_name("kube-apiserver.pid"))?;
+        let status = Command::new("kill").args(["-9", pid.trim()]).status()?;
+        anyhow::ensure!(status.success(), "kill -9 {}: {status}", pid.trim());
+        Ok(())
+    }
+
     /// A replica of this operator for one namespace, as released but for its ports.
     pub(crate) fn operator(&self, namespace: &str) -> anyhow::Result<Process> {
+        self.operator_with(namespace, &[])
+    }
+
+    /// The same with further variables in its environment.
+    pub(crate) fn operator_with(&self, namespace: &str, environment: &[(&str, &str)]) -> anyhow::Result<Process> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_marmot-operator"));
         command.arg("operator").arg("--kubeconfig").arg(&self.cluster.kubeconfig);
         command.args(["--namespace", namespace, "--leader-election-namespace", namespace]);
         command.args(["--metrics-bind-address", "0", "--health-probe-bind-address", "0"]);
-        command.args(["--image", crate::objects::IMAGE, "--marmot-url", "http://marmot.bench:8080"]);
+        command.args(["--image", objects::IMAGE, "--marmot-url", "http://marmot.bench:8080"]);
+        command.envs(environment.iter().copied());
         if let Ok(level) = std::env::var("BENCH_LOG_LEVEL") {
             command.args(["--log-level", &level]);
         }

@@ -12,6 +12,9 @@ use marmot_operator::light::LightJob;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// Between two attempts at a watch.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// A Job that arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
@@ -41,27 +44,42 @@ impl Arrivals {
         let store = Arc::clone(&seen);
         let task = tokio::spawn(async move {
             let mut uids = HashSet::new();
+            let mut take = |job: &LightJob, at| {
+                if uids.insert(job.uid()) {
+                    let mut seen = store.lock().unwrap_or_else(PoisonError::into_inner);
+                    seen.push(arrival(job, at));
+                    told.send_replace(seen.len());
+                }
+            };
             loop {
                 let params = WatchParams::default().timeout(290);
-                let Ok(stream) = jobs.watch(&params, &version).await else { continue };
+                let Ok(stream) = jobs.watch(&params, &version).await else {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                };
                 let mut stream = stream.boxed();
+                let mut expired = false;
                 while let Some(event) = stream.next().await {
                     let at = Timestamp::now();
-                    let job = match event {
-                        Ok(WatchEvent::Added(job) | WatchEvent::Modified(job)) => job,
-                        Ok(WatchEvent::Bookmark(mark)) => {
-                            version = mark.metadata.resource_version;
-                            continue;
+                    match event {
+                        Ok(WatchEvent::Added(job) | WatchEvent::Modified(job)) => {
+                            version = job.resource_version().unwrap_or_default();
+                            take(&job, at);
                         }
-                        Ok(WatchEvent::Deleted(_)) => continue,
-                        Ok(WatchEvent::Error(_)) | Err(_) => break,
-                    };
-                    version = job.resource_version().unwrap_or_default();
-                    if uids.insert(job.uid()) {
-                        let mut seen = store.lock().unwrap_or_else(PoisonError::into_inner);
-                        seen.push(arrival(&job, at));
-                        told.send_replace(seen.len());
+                        Ok(WatchEvent::Bookmark(mark)) => version = mark.metadata.resource_version,
+                        Ok(WatchEvent::Deleted(job)) => version = job.resource_version().unwrap_or_default(),
+                        Ok(WatchEvent::Error(_)) => {
+                            expired = true;
+                            break;
+                        }
+                        Err(_) => break,
                     }
+                }
+                // What the API server has forgotten is found late, but not lost.
+                if expired && let Ok(list) = jobs.list(&ListParams::default()).await {
+                    let at = Timestamp::now();
+                    version = list.metadata.resource_version.unwrap_or_default();
+                    list.items.iter().for_each(|job| take(job, at));
                 }
             }
         });

@@ -1,0 +1,55 @@
+//! Caps across Runs: a start that may go ahead otherwise asks for a place first (`caps`).
+
+use super::Look;
+use crate::caps::{Cap, Place};
+use crate::claim::{CREATE_WINDOW, Claim};
+use crate::decision::Effect;
+use crate::state::RunKind;
+
+/// Reason of `Reconciling` while a start waits for a place.
+pub(super) const REASON: &str = "StartDelayed";
+
+/// The start waits for a place, or asks for one now. It keeps its claim as it is: that is renewed once there is a place
+/// (R33), and nothing is written while it waits (R7).
+pub(super) fn is_awaited(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool {
+    let process = &look.obs.process;
+    let Some(places) = process.places.as_ref() else { return false };
+    // It would not start with a place either.
+    if process.refusal_in_force(job, look.now).is_some() {
+        return false;
+    }
+    match places.get(job) {
+        Some(Place::Free) => false,
+        Some(Place::Waiting { cap, since }) => {
+            // What passes at once is not worth a write.
+            let telling = since.saturating_add(CREATE_WINDOW).unwrap_or(*since);
+            if look.now < telling {
+                look.wake_at(telling);
+            } else {
+                look.start_delayed = Some(format!("Job {job} waits since {since:.0}: {}", explain(*cap)));
+            }
+            true
+        }
+        None => {
+            let due = match claim.kind {
+                RunKind::Scheduled => claim.tick.unwrap_or(claim.claimed_at),
+                _ => claim.claimed_at,
+            };
+            look.then.push(Effect::AskForPlace { job: job.to_owned(), due });
+            true
+        }
+    }
+}
+
+/// The start waits for a place.
+pub(super) fn is_delayed(look: &Look<'_>, job: &str) -> bool {
+    let places = look.obs.process.places.as_ref();
+    places.and_then(|places| places.get(job)).is_some_and(|place| matches!(place, Place::Waiting { .. }))
+}
+
+const fn explain(cap: Cap) -> &'static str {
+    match cap {
+        Cap::ConcurrentRuns => "as many runs are unfinished as --max-concurrent-runs allows",
+        Cap::StartsPerSecond => "more starts are due than --max-starts-per-second allows",
+    }
+}

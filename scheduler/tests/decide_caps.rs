@@ -1,0 +1,146 @@
+//! Caps across Runs, as one Run sees them: what waits keeps its claim, is told once, and is never lost.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rstest::rstest;
+use scheduler::decision::News;
+use scheduler::observation::Spec;
+use scheduler::policy::ConcurrencyPolicy::{self, Allow, Forbid, Replace};
+use scheduler::report::ConditionKind;
+use scheduler::state::{Outcome, SkipReason, Skipped};
+use support::{World, at, every, one_shot, secs, tick, under};
+
+/// The operator has caps, and other Runs have all places.
+fn full(spec: Spec, now: Timestamp) -> World {
+    let mut world = World::unseen(spec, now);
+    (world.process.places, world.full) = (Some(BTreeMap::new()), true);
+    world.look();
+    world
+}
+
+fn reconciling(world: &World) -> &str {
+    &world.report.condition(ConditionKind::Reconciling).unwrap().reason
+}
+
+// R32, R33: the claim made ahead is kept as it is; once there is a place it is renewed, for its window has closed.
+#[rstest]
+fn a_tick_without_a_place_waits_and_runs_when_there_is_one(
+    #[values(Allow, Forbid, Replace)] policy: ConcurrencyPolicy,
+) {
+    let mut world = full(under(policy, "*/10 * * * *"), at("10:00:30"));
+    world.advance_to(at("10:10:00"));
+    let claimed = world.state.claims.clone();
+    assert_eq!(world.asked_for, [(tick("10:10:00"), at("10:10:00"))]);
+    world.advance_to(at("10:14:00"));
+    assert!(world.created.is_empty());
+    assert_eq!(world.state.claims, claimed);
+
+    world.let_through(&tick("10:10:00"));
+    let (when, order) = &world.created[0];
+    assert_eq!((*when, order.tick), (at("10:14:00"), Some(at("10:10:00"))));
+    assert_eq!(world.state.mark, Some(at("10:10:00")));
+    assert!(world.state.ledger.is_empty());
+}
+
+// R7: what passes at once is not written; what lasts is told once, and ends with the start.
+#[test]
+fn a_wait_is_told_once_it_has_lasted() {
+    let mut world = full(every("*/10 * * * *"), at("10:00:30"));
+    world.advance_to(at("10:10:04"));
+    let writes = world.writes;
+    assert_eq!(reconciling(&world), "UpToDate");
+    world.advance_to(at("10:10:06"));
+    assert_eq!(reconciling(&world), "StartDelayed");
+    let message = &world.report.condition(ConditionKind::Reconciling).unwrap().message;
+    assert!(message.contains("--max-concurrent-runs") && message.contains("2025-03-03T10:10:00Z"), "{message}");
+    world.advance_to(at("10:19:00"));
+    world.look();
+    // The claim for 10:20 is made a moment before it.
+    assert_eq!(world.writes, writes + 1);
+    let told = world.news.iter().filter(|news| matches!(news, News::StartDelayed { .. })).count();
+    assert_eq!(told, 1);
+
+    world.let_through(&tick("10:10:00"));
+    assert_eq!(reconciling(&world), "UpToDate");
+}
+
+// R15, R16: of several ticks that wait the latest runs, the others are told, each once.
+#[rstest]
+fn a_newer_tick_takes_over_the_wait(#[values(Allow, Forbid, Replace)] policy: ConcurrencyPolicy) {
+    let mut world = full(under(policy, "*/10 * * * *"), at("10:00:30"));
+    world.advance_to(at("10:35:00"));
+    let entry = Skipped { reason: SkipReason::CapReached, count: 2, from: at("10:10:00"), to: at("10:20:00") };
+    assert_eq!(world.state.ledger, [entry]);
+    world.let_through(&tick("10:30:00"));
+    let ran: Vec<_> = world.created.iter().map(|(_, order)| order.name.clone()).collect();
+    assert_eq!(ran, [tick("10:30:00")]);
+}
+
+// R15: a tick that waited longer than its starting deadline does not run.
+#[test]
+fn the_starting_deadline_goes_on_while_a_tick_waits() {
+    let mut world = full(Spec { starting_deadline: Some(secs(60)), ..every("*/10 * * * *") }, at("10:00:30"));
+    world.advance_to(at("10:12:00"));
+    world.let_through(&tick("10:10:00"));
+    assert!(world.created.is_empty());
+    assert_eq!(world.state.ledger[0].reason, SkipReason::TooLate);
+}
+
+// R27: the annotation stays while the start waits, so that it can be cancelled.
+#[test]
+fn a_trigger_waits_with_its_annotation() {
+    let mut world = full(every("0 0 1 1 *"), at("10:00:00"));
+    world.trigger();
+    world.advance_to(at("10:01:00"));
+    assert_eq!((world.taken.len(), reconciling(&world)), (0, "StartDelayed"));
+    world.annotate(None);
+    assert!(world.state.claims.is_empty());
+    assert_eq!(reconciling(&world), "UpToDate");
+
+    world.trigger();
+    world.let_through("orders-trigger-2");
+    assert_eq!(world.created[0].1.name, "orders-trigger-2");
+    assert_eq!(world.asked_for.len(), 2);
+}
+
+// R26
+#[test]
+fn a_one_shot_waits_too() {
+    let mut world = full(one_shot(), at("10:00:00"));
+    world.advance_to(at("10:01:00"));
+    assert_eq!(world.asked_for, [("orders-gen1".to_owned(), at("10:00:00"))]);
+    world.let_through("orders-gen1");
+    assert_eq!(world.created.len(), 1);
+}
+
+// R33: another process finds the claim and asks for its place before it writes anything, in the old order.
+#[test]
+fn after_a_restart_it_asks_again_with_the_instant_it_was_due() {
+    let mut world = full(every("*/10 * * * *"), at("10:00:30"));
+    world.advance_to(at("10:12:00"));
+    let claimed = world.state.claims.clone();
+    world.restart();
+    world.process.places = Some(BTreeMap::new());
+    world.look();
+    assert_eq!(world.asked_for[1], (tick("10:10:00"), at("10:10:00")));
+    assert_eq!(world.state.claims, claimed);
+    world.let_through(&tick("10:10:00"));
+    assert_eq!(world.created.len(), 1);
+}
+
+// R30: teardowns are not counted.
+#[test]
+fn a_teardown_asks_nobody() {
+    let mut world = full(Spec { teardown: true, ..every("*/10 * * * *") }, at("10:00:30"));
+    world.advance_to(at("10:10:00"));
+    world.let_through(&tick("10:10:00"));
+    world.finish(&tick("10:10:00"), Outcome::Succeeded);
+    world.delete();
+    world.advance_to(at("10:12:00"));
+    assert_eq!(world.asked_for.len(), 1);
+    assert!(world.created[1].1.name.contains("teardown"));
+}

@@ -1,0 +1,169 @@
+//! Caps across Runs, as far as they need the process around them: the line of [`caps`] between the index, which knows how
+//! many runs are unfinished, and the queue, which wakes who may start. What it holds is rebuilt from the claims of all
+//! Runs at the beginning of a term.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use scheduler::caps::{Limits, Line, Place};
+use scheduler::state::RunKind;
+use tokio::sync::{Notify, watch};
+
+use crate::clock::Clock;
+use crate::index::{Index, Key, Unfinished};
+use crate::leader::{Leadership, Term};
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::queue::{Lane, Queue};
+use crate::status;
+use crate::watch::Synced;
+
+/// Timers run on monotonic time: a stepped wall clock is noticed by then.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// The places of all Runs.
+pub struct Places {
+    line: Mutex<State>,
+    unfinished: Arc<Unfinished>,
+    queue: Arc<Queue>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    changed: Notify,
+}
+
+struct State {
+    line: Line<Key>,
+    /// The term for which all claims are in the line; before, nobody is let through.
+    term: Option<u64>,
+}
+
+impl Places {
+    /// Places under these caps. `unfinished` is what the index counts.
+    #[must_use]
+    pub fn new(
+        limits: Limits,
+        unfinished: Arc<Unfinished>,
+        queue: Arc<Queue>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let line = Mutex::new(State { line: Line::new(limits), term: None });
+        Self { line, unfinished, queue, clock, metrics, changed: Notify::new() }
+    }
+
+    /// What the line says to the starts of a Run.
+    #[must_use]
+    pub fn of(&self, key: &Key) -> BTreeMap<String, Place> {
+        self.lock().line.places(key)
+    }
+
+    /// Puts a start in line. What it is told stands in [`Places::of`] from now on.
+    pub fn ask(&self, key: &Key, job: &str, due: Timestamp) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        if state.line.join(key, job, due, now) {
+            self.admit(&mut state, now, Some(key));
+            if let Some(Place::Waiting { cap, .. }) = state.line.places(key).get(job) {
+                self.metrics.start_delayed(*cap);
+            }
+        }
+    }
+
+    /// After a look: starts that have a place and have not used it give it back, unless a create may be on its way; so do
+    /// those that used it, whose Job counts by itself. Those that wait stay as long as they are claimed.
+    pub fn settle(&self, key: &Key, index: &Index, memory: &Memory) {
+        let claims = index.run(key).and_then(|indexed| indexed.run.status.clone()).unwrap_or_default().claims;
+        let stays = |job: &str, place: Place| match place {
+            Place::Free => memory.in_doubt.contains_key(job),
+            Place::Waiting { .. } => claims.contains_key(job),
+        };
+        let mut state = self.lock();
+        state.line.leave(key, stays);
+        if state.line.waiting() > 0 {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The Run is gone.
+    pub fn forget(&self, key: &Key) {
+        self.lock().line.leave(key, |_, _| false);
+        self.changed.notify_one();
+    }
+
+    /// Lets through who may start, whenever a run has ended or time has made room. Ends when dropped.
+    pub async fn run(&self, index: &Index, synced: &Synced, mut leadership: watch::Receiver<Leadership>) {
+        loop {
+            let term = leadership.borrow_and_update().term().map(Term::number);
+            let opens_at = self.turn(term, index, synced);
+            let sleep = async {
+                match opens_at {
+                    Some(at) => {
+                        let wait = Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default();
+                        tokio::time::sleep(wait.min(LONGEST_SLEEP)).await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = self.unfinished.fewer() => {}
+                () = sleep => {}
+                led = leadership.changed() => if led.is_err() { return },
+            }
+        }
+    }
+
+    fn turn(&self, term: Option<u64>, index: &Index, synced: &Synced) -> Option<Timestamp> {
+        let mut state = self.lock();
+        if state.term != term {
+            state.term = None;
+            match term {
+                None => state.line.clear(),
+                // Not before every Run and Job has been seen: who is due first, and how many are unfinished?
+                Some(_) if synced.is_complete() => {
+                    self.seed(&mut state.line, index);
+                    state.term = term;
+                }
+                Some(_) => {}
+            }
+        }
+        let now = self.clock.now();
+        self.admit(&mut state, now, None);
+        state.line.opens_at(self.unfinished.count())
+    }
+
+    /// Everything that is claimed and due is in line before anybody is let through.
+    fn seed(&self, line: &mut Line<Key>, index: &Index) {
+        let now = self.clock.now();
+        for key in index.keys() {
+            let Some(claims) =
+                index.run(&key).and_then(|indexed| Some(status::state(indexed.run.status.as_ref()?).claims))
+            else {
+                continue;
+            };
+            for (job, claim) in claims {
+                let due = claim.tick.unwrap_or(claim.claimed_at);
+                if claim.kind != RunKind::Teardown && due <= now {
+                    line.join(&key, &job, due, now);
+                }
+            }
+        }
+    }
+
+    fn admit(&self, state: &mut State, now: Timestamp, looking: Option<&Key>) {
+        if state.term.is_some() {
+            for key in state.line.admit(self.unfinished.count(), now) {
+                if Some(&key) != looking {
+                    self.queue.push(key, Lane::Due);
+                }
+            }
+        }
+        self.metrics.set_starts_waiting(state.line.waiting());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
