@@ -46,6 +46,9 @@ func newLayout(o options) (*layout, error) {
 		l.file("users.csv"):   l.keys.userFile(),
 		l.file("env"):         l.env(),
 	}
+	if l.auditLog != "" {
+		files[l.file("audit-policy.yaml")] = []byte(auditPolicy)
+	}
 	for _, user := range users {
 		files[l.kubeconfig(user)] = kubeconfig(l.server(), l.keys.authority, user, l.keys.users[user])
 	}
@@ -131,7 +134,7 @@ func (l *layout) apiserver() component {
 		"--max-mutating-requests-inflight=1500",
 		"--profiling=false",
 	}
-	return component{"kube-apiserver", slices.Concat(args, l.apiserverArgs)}
+	return component{"kube-apiserver", slices.Concat(args, l.auditArgs(), l.apiserverArgs)}
 }
 
 func (l *layout) controllerManager() component {

@@ -57,6 +57,7 @@ type options struct {
 	noKwok              bool
 	noControllerManager bool
 	timeout             time.Duration
+	auditLog            string
 	apiserverArgs       list
 }
 
@@ -82,6 +83,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.noKwok, "no-kwok", false, "no scheduler and no fake node")
 	flags.BoolVar(&o.noControllerManager, "no-controller-manager", false, "no Job controller and no garbage collector")
 	flags.DurationVar(&o.timeout, "timeout", time.Minute, "how long the cluster may take to become ready")
+	flags.StringVar(&o.auditLog, "audit-log", "", "`file` to which kube-apiserver writes who asked what; see audit.go")
 	flags.Var(&o.apiserverArgs, "apiserver-arg", "one more `argument` for kube-apiserver; repeatable")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -96,6 +98,11 @@ func parse(args []string) (options, error) {
 	}
 	if o.state, err = filepath.Abs(o.state); err != nil {
 		return o, err
+	}
+	if o.auditLog != "" {
+		if o.auditLog, err = filepath.Abs(o.auditLog); err != nil {
+			return o, err
+		}
 	}
 	o.bin, err = filepath.Abs(o.bin)
 	return o, err
