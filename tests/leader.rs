@@ -12,8 +12,8 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::client::ClientBuilder;
 use kube_leader_election::{LeaseLock, LeaseLockParams};
 use marmot_operator::clock::{Clock, SystemClock};
-use marmot_operator::leader::guard::Guard;
 use marmot_operator::leader::Term;
+use marmot_operator::leader::guard::Guard;
 use serde_json::json;
 use support::election::{Candidate, Election, LEASE, LEASE_DURATION};
 
