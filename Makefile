@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO_BUILD_JOBS ?= 2
 export CARGO_BUILD_JOBS
 
-.PHONY: demo test bench bench-failover bench-memory bench-soak e2e model check image cluster-binaries
+.PHONY: demo test bench bench-failover bench-memory bench-soak e2e model chaos check image cluster-binaries
 
 cluster-binaries:
 	tests/cluster/build.sh
@@ -35,6 +35,11 @@ bench-failover bench-memory bench-soak: bench-%: cluster-binaries
 # The start protocol in every order of events, within wider bounds than `make test`: minutes, and several GiB.
 model:
 	cargo test --release --locked -p scheduler --test model -- --ignored --nocapture --test-threads 1
+
+# Whole processes with the chart's rights; a fault every CHAOS_EVERY seconds for CHAOS_SECONDS; then the audit. SEED repeats.
+chaos: cluster-binaries
+	CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) CHAOS_EVERY=$(or $(CHAOS_EVERY),20) SEED=$(SEED) \
+	  cargo test --locked --test chaos -- --ignored --nocapture
 
 # Real pods on the cluster of KUBECONFIG; see tests/e2e/run.sh for the two images it needs.
 e2e:

@@ -32,8 +32,6 @@ use crate::ticker::Ticker;
 use crate::watch::Synced;
 use crate::{periodic, preflight, watch as watches};
 
-/// Looks at the same time. Creates are bounded by it too: with more in flight the API server gets slower, not faster.
-const WORKERS: usize = 48;
 /// How long looks in progress may take to end at shutdown; a lease that is kept longer delays the next leader (R35).
 const DRAIN: Duration = Duration::from_millis(700);
 
@@ -157,20 +155,15 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     });
     background.spawn(follow_leadership(leadership, Arc::clone(&controller)));
     let _periodic = periodic::start(Arc::clone(&controller)).await.context("periodic work cannot start")?;
-    let mut workers = JoinSet::new();
-    for _ in 0..WORKERS {
-        workers.spawn(Arc::clone(&controller).work(stop.clone()));
-    }
-    drop(controller);
+    let mut work = tokio::spawn(controller.work(stop.clone()));
 
     // The order of shutdown: no new looks, those in progress end, the lease is given back, events are written out.
     stop.cancelled().await;
     info!("stopping");
-    let drained = async { while workers.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+    if tokio::time::timeout(DRAIN, &mut work).await.is_err() {
         warn!("some calls were still under way; what they leave behind is found at the next look");
     }
-    workers.abort_all();
+    work.abort();
     release.cancel();
     if let Err(error) = elector.await {
         warn!(%error, "the election ended badly");

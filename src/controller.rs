@@ -7,6 +7,8 @@ use dashmap::DashMap;
 use jiff::Timestamp;
 use scheduler::{Effect, sweep};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::clock::Clock;
@@ -17,6 +19,7 @@ use crate::looks::Looks;
 use crate::memory::Memory;
 use crate::observe::observe;
 use crate::queue::{Lane, Queue};
+use crate::slots::Slots;
 use crate::ticker::Ticker;
 use crate::watch::Synced;
 
@@ -58,17 +61,26 @@ enum Rest {
 }
 
 impl Controller {
-    /// One worker: looks at Runs until dropped or until `stop` says so between two looks.
-    pub async fn work(self: Arc<Self>, stop: tokio_util::sync::CancellationToken) {
+    /// Looks at Runs, many at a time, until `stop` says so; then those in progress end. Dropped, it drops them.
+    pub async fn work(self: Arc<Self>, stop: CancellationToken) {
+        let slots = Arc::new(Slots::default());
+        let mut looks = JoinSet::new();
         loop {
-            let key = tokio::select! {
+            let next = async { (slots.take().await, self.queue.next().await) };
+            let (slot, key) = tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
-                key = self.queue.next() => key,
+                () = stop.cancelled() => break,
+                next = next => next,
             };
-            self.look(&key).await;
-            self.queue.done(&key);
+            while looks.try_join_next().is_some() {}
+            let (controller, slots) = (Arc::clone(&self), Arc::clone(&slots));
+            looks.spawn(async move {
+                let hangs = controller.memory.get(&key).is_some_and(|memory| memory.hangs);
+                slots.see_through(slot, hangs, controller.look(&key)).await;
+                controller.queue.done(&key);
+            });
         }
+        while looks.join_next().await.is_some() {}
     }
 
     async fn look(&self, key: &Key) {
@@ -90,12 +102,14 @@ impl Controller {
                 wake
             }
             Rest::Created(wake) => {
+                memory.hangs = false;
                 self.queue.push(key.clone(), Lane::Change);
                 wake
             }
             Rest::Failed(ExecuteError::NotLeading, _) => None,
             Rest::Failed(error, wake) => {
                 report(key, &error);
+                memory.hangs |= matches!(error, ExecuteError::Timeout { .. });
                 let again = self.clock.now().saturating_add(memory.back_off()).unwrap_or(Timestamp::MAX);
                 Some(wake.map_or(again, |wake| wake.min(again)))
             }

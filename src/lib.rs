@@ -1,7 +1,7 @@
 //! The shell of the Marmot operator: observe → decide → execute.
 //!
 //! `scheduler` decides; this crate sees, calls and waits. The walk of one tick: [`watch`] fills [`index`], [`queue`]
-//! hands a Run to a worker of [`controller`], [`observe`] puts the picture together, `scheduler::decide` answers,
+//! hands a Run to [`controller`], [`observe`] puts the picture together, `scheduler::decide` answers,
 //! [`execute`] calls the API server, and [`ticker`] wakes the Run again when the answer said so.
 
 pub mod admin;
@@ -34,6 +34,7 @@ pub mod preflight;
 pub mod queue;
 pub mod runner;
 pub mod skew;
+pub mod slots;
 pub mod status;
 pub mod telemetry;
 pub mod ticker;

@@ -30,6 +30,8 @@ pub struct Memory {
     pub unanswered: u32,
     /// Failed calls since the last look that went through.
     pub failures: u32,
+    /// A call was not answered in time, and no create since.
+    pub hangs: bool,
 }
 
 impl Memory {

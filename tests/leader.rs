@@ -8,36 +8,14 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::client::ClientBuilder;
 use kube_leader_election::{LeaseLock, LeaseLockParams};
 use marmot_operator::clock::{Clock, SystemClock};
+use marmot_operator::leader::Term;
 use marmot_operator::leader::guard::Guard;
-use marmot_operator::leader::{self, LeaderConfig, Leadership, Term};
-use marmot_operator::metrics::Metrics;
 use serde_json::json;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-
-const LEASE_DURATION: Duration = Duration::from_secs(3);
-const LEASE: &str = "election";
-
-/// A namespace with its election.
-struct Election {
-    config: kube::Config,
-    namespace: String,
-    leases: Api<Lease>,
-}
-
-/// One stander.
-struct Candidate {
-    identity: String,
-    leadership: watch::Receiver<Leadership>,
-    release: CancellationToken,
-    metrics: Arc<Metrics>,
-    task: JoinHandle<()>,
-}
+use support::election::{Candidate, Election, LEASE, LEASE_DURATION};
 
 /// The system's clocks, with the wall clock off.
 struct Skewed(SignedDuration);
@@ -49,77 +27,6 @@ impl Clock for Skewed {
 
     fn monotonic(&self) -> Instant {
         Instant::now()
-    }
-}
-
-impl Election {
-    async fn new() -> Self {
-        let cluster = support::cluster::shared().await;
-        let kubeconfig = kube::config::Kubeconfig::read_from(&cluster.kubeconfig).unwrap();
-        let options = kube::config::KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
-        let namespace = cluster.namespace("leader").await;
-        let leases = Api::namespaced(cluster.client().await, &namespace);
-        Self { config, namespace, leases }
-    }
-
-    fn candidate(&self, identity: &str) -> Candidate {
-        self.candidate_with(identity, Arc::new(SystemClock))
-    }
-
-    fn candidate_with(&self, identity: &str, clock: Arc<dyn Clock>) -> Candidate {
-        let config = LeaderConfig {
-            namespace: self.namespace.clone(),
-            lease_name: LEASE.to_owned(),
-            identity: identity.to_owned(),
-            lease_duration: LEASE_DURATION,
-            renew_deadline: Duration::from_secs(2),
-            retry_period: Duration::from_millis(500),
-        };
-        let (release, metrics) = (CancellationToken::new(), Arc::new(Metrics::new()));
-        let (leadership, task) =
-            leader::run(config, self.config.clone(), clock, release.clone(), metrics.clone()).unwrap();
-        Candidate { identity: identity.to_owned(), leadership, release, metrics, task }
-    }
-
-    async fn create(&self, spec: serde_json::Value) {
-        let lease = json!({"metadata": {"name": LEASE}, "spec": spec});
-        self.leases.create(&PostParams::default(), &serde_json::from_value(lease).unwrap()).await.unwrap();
-    }
-
-    async fn patch(&self, spec: serde_json::Value) {
-        let patch = Patch::Merge(json!({"spec": spec}));
-        self.leases.patch(LEASE, &PatchParams::default(), &patch).await.unwrap();
-    }
-
-    async fn holder(&self) -> String {
-        self.leases.get(LEASE).await.unwrap().spec.unwrap().holder_identity.unwrap_or_default()
-    }
-}
-
-impl Candidate {
-    /// The term, when there is one.
-    async fn leads(&mut self) -> Term {
-        let leading = self.leadership.wait_for(|state| state.term().is_some_and(|term| term.holds(&SystemClock)));
-        let leading = tokio::time::timeout(Duration::from_secs(20), leading).await.expect("it leads within 20 s");
-        leading.unwrap().term().unwrap().clone()
-    }
-
-    async fn stands_by_behind(&mut self, leader: &str) {
-        let behind =
-            |state: &Leadership| matches!(state, Leadership::Standby { holder: Some(holder) } if holder == leader);
-        let standing_by = self.leadership.wait_for(behind);
-        tokio::time::timeout(Duration::from_secs(20), standing_by).await.expect("it stands by within 20 s").unwrap();
-    }
-
-    fn holds(&self) -> bool {
-        self.leadership.borrow().term().is_some_and(|term| term.holds(&SystemClock))
-    }
-
-    /// Nothing of it runs any more, and nobody was told.
-    async fn die(self) {
-        self.task.abort();
-        let _ = self.task.await;
     }
 }
 

@@ -10,5 +10,6 @@
 )]
 
 pub mod cluster;
+pub mod election;
 pub mod exposed;
 pub mod operator;

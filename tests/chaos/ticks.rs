@@ -1,0 +1,87 @@
+//! Each tick of a Run: one Job ever, or one entry of the ledger that covers it; never both (R16, R34).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::SkippedTicks;
+use jiff::Timestamp;
+use scheduler::schedule::Schedule;
+
+use crate::record::History;
+
+/// How the ticks of one Run were dealt with.
+#[derive(Default)]
+pub(crate) struct Ticks {
+    pub(crate) all: BTreeSet<Timestamp>,
+    /// Ticks in the ledger, by reason.
+    pub(crate) skipped: BTreeMap<String, usize>,
+    /// Ticks with more than one Job, or in more than one entry, or with both.
+    pub(crate) doubled: Vec<Timestamp>,
+    /// Ticks with neither.
+    pub(crate) lost: Vec<Timestamp>,
+    /// Jobs and entries that are no ticks of the schedule.
+    pub(crate) odd: Vec<String>,
+}
+
+impl Ticks {
+    /// `jobs` are the ticks of its Jobs, one for each UID.
+    pub(crate) fn of(run: &History, jobs: &[Timestamp], until: Timestamp) -> Self {
+        let mut ticks = Self::default();
+        let Some(schedule) = &run.schedule else { return ticks };
+        let since = run.since.expect("some operator saw the Run");
+        let end = run.last().mark.unwrap_or(since);
+        ticks.all = between(schedule, since, end.max(until));
+        let mut dealt: BTreeMap<Timestamp, usize> = ticks.all.iter().map(|tick| (*tick, 0)).collect();
+        for tick in jobs {
+            match dealt.get_mut(tick) {
+                Some(times) => *times += 1,
+                None => ticks.odd.push(format!("{}: a Job for {tick}, which is no tick", run.name)),
+            }
+        }
+        let (whole, with_gaps): (Vec<_>, Vec<_>) =
+            entries(run).into_iter().partition(|entry| counted(&ticks.all, entry).len() as i64 == entry.count);
+        for entry in &whole {
+            *ticks.skipped.entry(entry.reason.clone()).or_default() += usize::try_from(entry.count).unwrap();
+            for tick in counted(&ticks.all, entry) {
+                *dealt.get_mut(&tick).unwrap() += 1;
+            }
+        }
+        // Ticks that were claimed when the entry was made stand by themselves, so what it covers is what is left.
+        for entry in &with_gaps {
+            let left: Vec<_> = counted(&ticks.all, entry).into_iter().filter(|tick| dealt[tick] == 0).collect();
+            if left.len() as i64 != entry.count {
+                ticks.odd.push(format!("{}: {} ticks are left for {entry:?}", run.name, left.len()));
+            }
+            *ticks.skipped.entry(entry.reason.clone()).or_default() += left.len();
+            for tick in left {
+                *dealt.get_mut(&tick).unwrap() += 1;
+            }
+        }
+        ticks.doubled = dealt.iter().filter(|(_, times)| **times > 1).map(|(tick, _)| *tick).collect();
+        ticks.lost = dealt.iter().filter(|(_, times)| **times == 0).map(|(tick, _)| *tick).collect();
+        ticks
+    }
+}
+
+/// All ticks in (floor, until].
+fn between(schedule: &Schedule, floor: Timestamp, until: Timestamp) -> BTreeSet<Timestamp> {
+    let next = |after: &Timestamp| schedule.next_in(floor, *after).filter(|tick| *tick <= until);
+    std::iter::successors(next(&floor), next).collect()
+}
+
+fn counted(all: &BTreeSet<Timestamp>, entry: &SkippedTicks) -> Vec<Timestamp> {
+    all.range(entry.from.0..=entry.to.0).copied().collect()
+}
+
+/// Every entry there ever was, as it stood last: the ledger keeps ten, and the newest grows.
+fn entries(run: &History) -> Vec<SkippedTicks> {
+    let mut entries: BTreeMap<(Timestamp, String, usize), SkippedTicks> = BTreeMap::new();
+    for state in run.states.values() {
+        let mut alike: BTreeMap<(Timestamp, &str), usize> = BTreeMap::new();
+        for entry in &state.ledger {
+            let nth = alike.entry((entry.from.0, &entry.reason)).or_default();
+            *nth += 1;
+            entries.insert((entry.from.0, entry.reason.clone(), *nth), entry.clone());
+        }
+    }
+    entries.into_values().collect()
+}
