@@ -1,5 +1,6 @@
 //! The operator as a process, and waiting for what it does: on watches, never on luck.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -41,18 +42,24 @@ impl World {
 
     /// Starts an operator for this namespace alone.
     pub fn operator(&self, more: &[&str]) -> Operator {
+        self.operator_by(&self.cluster.kubeconfig, more, Stdio::inherit())
+    }
+
+    /// Starts one that reaches the API server by that kubeconfig and logs there.
+    pub fn operator_by(&self, kubeconfig: &Path, more: &[&str], log: Stdio) -> Operator {
         let lease = ["--leader-election-namespace", &self.namespace];
         let lease: &[&str] = if more.contains(&lease[0]) { &[] } else { &lease };
         let child = Command::new(env!("CARGO_BIN_EXE_marmot-operator"))
             .arg("operator")
             .arg("--kubeconfig")
-            .arg(&self.cluster.kubeconfig)
+            .arg(kubeconfig)
             .args(["--namespace", &self.namespace])
             .args(lease)
             .args(["--metrics-bind-address", "0", "--health-probe-bind-address", "0"])
             .args(["--image", "example.org/marmot:test", "--marmot-url", "http://marmot.test:8080"])
             .args(more)
             .stdin(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the operator starts");
         Operator(child)
@@ -130,6 +137,11 @@ impl World {
 }
 
 impl Operator {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         let _ = self.0.kill();
