@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
@@ -11,9 +10,6 @@ use serde::Serialize;
 
 use crate::stage::Stage;
 use crate::support::operator::{finished, status};
-
-/// Ticks of longer ago have their names from a scenario.
-const DAY: i64 = 24 * 3600;
 
 /// The end of a play.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -35,8 +31,7 @@ struct Rest {
     phase: String,
     observed_generation: Option<i64>,
     active: i32,
-    /// Seconds between the creation and the mark.
-    mark: Option<i64>,
+    mark: Option<String>,
     has_next: bool,
     skipped: Vec<(String, i64)>,
     last_result: Option<(String, String, Option<String>)>,
@@ -87,14 +82,15 @@ impl Ending {
 impl Rest {
     fn of(run: &crds::Run, created: i64) -> Self {
         let status = status(run);
-        let since = |time: &Timestamp| time.as_second() - created;
+        // The only tick there is, or one of long ago.
+        let named = |mark: i64| if mark > created { "tick".to_owned() } else { format!("{} s", mark - created) };
         Self {
             finalizers: run.finalizers().to_vec(),
             annotations: run.annotations().clone(),
             phase: format!("{:?}", status.phase),
             observed_generation: status.observed_generation,
             active: status.active.unwrap_or_default(),
-            mark: status.last_schedule_time.map(|mark| since(&mark.0)),
+            mark: status.last_schedule_time.map(|mark| named(mark.0.as_second())),
             has_next: status.next_schedule_time.is_some(),
             skipped: status.skipped_ticks.iter().map(|skipped| (skipped.reason.clone(), skipped.count)).collect(),
             last_result: status
@@ -120,15 +116,13 @@ impl Rest {
     }
 }
 
-/// The name of a Job without what differs from play to play: times count from the creation of the Run, and the hash of a
-/// UID says nothing.
+/// The name of a Job without what differs from play to play: a scenario has one tick at most, and the hash of a UID says
+/// nothing.
 fn normal(name: &str, created: i64) -> String {
     let suffix = name.strip_prefix("orders-").unwrap_or(name);
-    let seconds = suffix.strip_suffix('s').and_then(|seconds| seconds.parse::<i64>().ok());
-    let minutes = suffix.parse::<i64>().ok().map(|minutes| minutes * 60).filter(|tick| tick + DAY > created);
-    match (seconds.or(minutes), suffix.strip_prefix("teardown-")) {
-        (Some(tick), _) => format!("tick at {} s", tick - created),
-        (None, Some(teardown)) => format!("teardown {}", teardown.rsplit('-').next().unwrap_or_default()),
-        (None, None) => suffix.to_owned(),
+    match (suffix.parse::<i64>(), suffix.strip_prefix("teardown-")) {
+        (Ok(minutes), _) if minutes * 60 > created => "tick".to_owned(),
+        (_, Some(teardown)) => format!("teardown {}", teardown.rsplit('-').next().unwrap_or_default()),
+        _ => suffix.to_owned(),
     }
 }

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// Plays it; everything that is drawn is drawn from `seed`.
 pub async fn play(seed: u64) {
     let world = World::new("leaders").await;
-    let seen = Seen::follow(&world);
+    let seen = Seen::follow(&world).await;
     let turns = Turns::new(Random::new(seed));
     let mut layers = Vec::new();
     let mut operators = Vec::new();
@@ -132,7 +132,9 @@ fn audit(record: &Record) {
         let ran = i64::try_from(ran.count()).expect("a number");
         let skipped: i64 = status.skipped_ticks.iter().map(|skipped| skipped.count).sum();
         println!("{name}: {ticks} ticks, {ran} run, {skipped} told: {:?}", status.skipped_ticks);
-        assert_eq!(ran + skipped, ticks, "{name}: {:#?}", record.made.keys());
+        // Entries beyond the ledger's length are forgotten.
+        let is_whole = status.skipped_ticks.len() < scheduler::state::LEDGER_LEN;
+        assert!(ran + skipped == ticks || (!is_whole && ran + skipped < ticks), "{name}: {:#?}", record.made.keys());
     }
     for (name, run) in &record.runs {
         let triggers = status(run).trigger_count.unwrap_or_default();

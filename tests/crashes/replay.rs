@@ -1,5 +1,6 @@
 //! The same play again, with a fault at each of its calls.
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use crate::ending::Ending;
 use crate::faults::call::Call;
 use crate::faults::fault::Fault;
 use crate::scenario::Scenario;
-use crate::stage::{Stage, TooSlow, Trouble};
+use crate::stage::{Stage, Trouble};
 
 /// Plays at the same time. They wait most of the time, but all of them start processes.
 static PLACES: Semaphore = Semaphore::const_new(32);
@@ -20,8 +21,6 @@ static PLACES: Semaphore = Semaphore::const_new(32);
 const REST: Duration = Duration::from_millis(2500);
 /// By then a world has ended as it should, or it never will: longer than the prune floor, which some wait for.
 const PATIENCE: Duration = Duration::from_secs(75);
-/// A machine that is busy with other things may be too slow for a scenario with ticks.
-const ATTEMPTS: usize = 4;
 
 /// How much of an enumeration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,20 +111,9 @@ async fn play_again(scenario: Scenario, point: Trouble, golden: &Ending) -> Resu
     }
 }
 
-/// Plays until it was quick enough.
 async fn play(scenario: Scenario, trouble: Trouble) -> (Arc<Stage>, Result<(), String>) {
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let stage = Arc::new(Stage::new("crashes", trouble, scenario.counts()).await);
-        match AssertUnwindSafe(scenario.play(&stage)).catch_unwind().await {
-            Ok(Ok(())) => return (stage, Ok(())),
-            Ok(Err(TooSlow)) if attempts < ATTEMPTS => stage.forget(),
-            Ok(Err(TooSlow)) => return (stage, Err("too slow for its ticks, again and again".to_owned())),
-            Err(panic) => {
-                let words = panic.downcast_ref::<String>().cloned();
-                return (stage, Err(words.unwrap_or_else(|| "it panicked".to_owned())));
-            }
-        }
-    }
+    let stage = Arc::new(Stage::new("crashes", trouble, scenario.counts()).await);
+    let played = AssertUnwindSafe(scenario.play(&stage)).catch_unwind().await;
+    let words = |panic: Box<dyn Any + Send>| panic.downcast_ref::<String>().cloned().unwrap_or_default();
+    (stage, played.map_err(words))
 }

@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use crds::Run;
-use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::ResourceExt;
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -22,16 +20,10 @@ use crate::faults::fault::Fault;
 use crate::seen::Seen;
 use crate::support::operator::{Operator, World};
 
-/// Seconds between two ticks of a scenario with ticks; everything about the first one is over well before the second.
-pub const EVERY: i64 = 15;
 const LEASE: &str = "marmot-operator.marmotdata.io";
 const ALONE: &[&str] = &["--leader-elect=false"];
 const ELECTED: &[&str] =
-    &["--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms"];
-
-/// Something took so long that a second tick came due: nothing can be said about the first.
-#[derive(Debug)]
-pub struct TooSlow;
+    &["--leader-elect-lease-duration=8s", "--leader-elect-renew-deadline=6s", "--leader-elect-retry-period=1s"];
 
 /// What befalls the operator during a play.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +61,7 @@ impl Stage {
             Trouble::Expiry(pause) => drop(tokio::spawn(expire(Arc::downgrade(&layer), pause))),
         }
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.log", world.namespace));
-        let seen = Seen::follow(&world);
+        let seen = Seen::follow(&world).await;
         Self { world, layer, seen, trouble, standby: Mutex::default(), keeper: Mutex::default(), log }
     }
 
@@ -140,14 +132,6 @@ impl Stage {
     /// Changes the spec.
     pub async fn edit(&self, spec: Value) {
         self.world.patch("orders", json!({ "spec": spec })).await;
-    }
-
-    /// No further tick; fails if one is as good as due.
-    pub async fn no_more_ticks(&self, run: &Run) -> Result<(), TooSlow> {
-        self.edit(json!({ "suspend": true })).await;
-        let created = run.creation_timestamp().expect("it is stored").0.as_second();
-        self.run_when("suspended", |status| status.schedule_in_force.as_ref().is_some_and(|now| now.suspend)).await;
-        if Timestamp::now().as_second() < created + 2 * EVERY { Ok(()) } else { Err(TooSlow) }
     }
 
     /// What was to happen.
