@@ -42,9 +42,11 @@ const ANSWERS: &[Fault] = &[
     Fault::Refuse(409),
     Fault::Late(Duration::from_secs(7)),
 ];
+/// Those of them that do not make a play much longer.
+const SOME_ANSWERS: &[Fault] = &[Fault::Reset(Side::After), Fault::Refuse(500), Fault::Refuse(429)];
 const STALE: &[Fault] = &[Fault::Outdate, Fault::KillAndOutdate];
 
-/// Each scenario with the extent of `make test`.
+/// Each call of each scenario, with the faults in turns.
 #[rstest]
 #[case::tick(Tick)]
 #[case::beside_allow(Beside(Allow))]
@@ -60,9 +62,10 @@ const STALE: &[Fault] = &[Fault::Outdate, Fault::KillAndOutdate];
 #[case::election(Election)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn some(#[case] scenario: Scenario) {
-    replay(scenario, CRASHES, Extent::Some).await;
+    replay(scenario, &[CRASHES, SOME_ANSWERS, STALE].concat(), Extent::Some).await;
 }
 
+/// Each call of each scenario, with each fault.
 #[rstest]
 #[case::tick(Tick)]
 #[case::beside_allow(Beside(Allow))]
@@ -80,6 +83,30 @@ async fn some(#[case] scenario: Scenario) {
 #[ignore = "make crashes"]
 async fn all(#[case] scenario: Scenario, #[values(CRASHES, ANSWERS, STALE)] faults: &[Fault]) {
     replay(scenario, faults, Extent::All).await;
+}
+
+/// A view of the world that is old all the time, and one that loses what it has not shown yet.
+#[rstest]
+#[case::tick(Tick)]
+#[case::beside_allow(Beside(Allow))]
+#[case::beside_forbid(Beside(Forbid))]
+#[case::beside_replace(Beside(Replace))]
+#[case::trigger(Trigger)]
+#[case::edit(Edit)]
+#[case::edit_between(EditBetween)]
+#[case::teardown(Teardown)]
+#[case::history(History)]
+#[case::take_over(TakeOver)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make crashes"]
+async fn blurred(#[case] scenario: Scenario) {
+    let troubles = [
+        Trouble::Lag(Duration::from_secs(1)),
+        Trouble::Lag(Duration::from_secs(4)),
+        Trouble::Expiry(Duration::from_millis(300)),
+        Trouble::Expiry(Duration::from_millis(1100)),
+    ];
+    replay_in(scenario, &troubles).await;
 }
 
 // R34: both believe that they lead. `SEED=N` repeats the order in which things were drawn.
