@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO_BUILD_JOBS ?= 2
 export CARGO_BUILD_JOBS
 
-.PHONY: demo test bench e2e model check image cluster-binaries
+.PHONY: demo test bench crashes e2e model check image cluster-binaries
 
 cluster-binaries:
 	tests/cluster/build.sh
@@ -29,6 +29,10 @@ bench: cluster-binaries
 # The start protocol in every order of events, within wider bounds than `make test`: minutes, and several GiB.
 model:
 	cargo test --release --locked -p scheduler --test model -- --ignored --nocapture --test-threads 1
+
+# Every fault at every call of every scenario, and how many those are: about half an hour.
+crashes: cluster-binaries
+	RUST_TEST_THREADS=3 cargo test --locked --test crashes -- --include-ignored --show-output
 
 # Real pods on the cluster of KUBECONFIG; see tests/e2e/run.sh for the two images it needs.
 e2e:

@@ -47,18 +47,19 @@ struct Rest {
 impl Ending {
     /// Of the play as it stands now.
     pub async fn of(stage: &Stage) -> Self {
-        let record = stage.seen.record.borrow().clone();
         let list = ListParams::default();
+        let run = stage.world.runs().get_opt("orders").await.expect("the API server answers");
+        let jobs = stage.world.jobs().list(&list).await.expect("the API server answers");
         let configs = stage.world.api::<ConfigMap>().get_opt("orders-config").await.expect("the API server answers");
         let cron_jobs = stage.world.api::<CronJob>().list(&list).await.expect("the API server answers");
-        let run = record.runs.get("orders");
+        let made = stage.seen.record.borrow().made.clone();
         // That of the Run is not known any more once it is gone; ticks have no part in such a play.
-        let created = run.and_then(|run| run.creation_timestamp()).map_or(0, |time| time.0.as_second());
+        let created = run.as_ref().and_then(|run| run.creation_timestamp()).map_or(0, |time| time.0.as_second());
         let named = |name: &String| normal(name, created);
         Self {
-            made: record.made.iter().map(|(name, uids)| (named(name), uids.len())).collect(),
-            jobs: record.jobs.iter().map(|(name, job)| (named(name), finished(job))).collect(),
-            run: run.map(|run| Rest::of(run, created)),
+            made: made.iter().map(|(name, uids)| (named(name), uids.len())).collect(),
+            jobs: jobs.iter().map(|job| (named(&job.name_any()), finished(job))).collect(),
+            run: run.map(|run| Rest::of(&run, created)),
             config: configs.map(|config| config.data.unwrap_or_default()),
             cron_jobs: cron_jobs.items.len(),
         }

@@ -77,10 +77,15 @@ async fn golden(scenario: Scenario) -> (Ending, Vec<Call>) {
     let place = PLACES.acquire().await.expect("it is never closed");
     let (stage, ended) = play(scenario, Trouble::None).await;
     ended.unwrap_or_else(|trouble| panic!("{scenario:?} without a fault: {trouble}; {}", stage.log().display()));
-    while stage.quiet_for() < REST {
-        tokio::time::sleep(REST.saturating_sub(stage.quiet_for())).await;
+    let mut ending = Ending::of(&stage).await;
+    loop {
+        tokio::time::sleep(REST).await;
+        let now = Ending::of(&stage).await;
+        if now == ending && stage.quiet_for() >= REST {
+            break;
+        }
+        ending = now;
     }
-    let ending = Ending::of(&stage).await;
     let made: Vec<(&str, usize)> = ending.made.iter().map(|(name, uids)| (name.as_str(), *uids)).collect();
     let wanted: Vec<(&str, usize)> = scenario.makes().iter().map(|name| (*name, 1)).collect();
     assert_eq!(made, wanted, "{scenario:?}");
@@ -108,7 +113,7 @@ async fn play_again(scenario: Scenario, point: Trouble, golden: &Ending) -> Resu
             return Err(told(format!("another end\n{}  {}", ending.difference(golden), calls.join(", "))));
         }
         // Rest is no event.
-        let _ = tokio::time::timeout(Duration::from_millis(500), record.changed()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), record.changed()).await;
     }
 }
 

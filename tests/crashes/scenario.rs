@@ -29,7 +29,7 @@ pub enum Scenario {
     Edit,
     /// One that is edited while it runs, under Replace.
     EditBetween,
-    /// A Run that has run is deleted (R30).
+    /// A Run that has run is deleted, up to the deletion of the teardown Job (R30).
     Teardown,
     /// A Job goes when history has no place for it (R29).
     History,
@@ -165,12 +165,14 @@ async fn edit_between(stage: &Arc<Stage>) {
 
 async fn teardown(stage: &Arc<Stage>) {
     stage.start();
-    stage.create("fast", json!({})).await;
+    let run = stage.create("fast", json!({})).await;
     stage.run_when("run", |status| has_ended(status, "orders-gen1")).await;
     stage.layer.count();
     stage.world.runs().delete("orders", &DeleteParams::background()).await.expect("it is deleted");
     stage.world.run_gone("orders").await;
     stage.world.job_gone("orders-gen1").await;
+    let job = scheduler::names::teardown("orders", &run.uid().expect("it is stored"), 1);
+    stage.world.job_gone(&job).await;
 }
 
 async fn history(stage: &Arc<Stage>) {
