@@ -54,7 +54,7 @@ impl Ending {
         let cron_jobs = stage.world.api::<CronJob>().list(&list).await.expect("the API server answers");
         let made = stage.seen.record.borrow().made.clone();
         // That of the Run is not known any more once it is gone; ticks have no part in such a play.
-        let created = run.as_ref().and_then(|run| run.creation_timestamp()).map_or(0, |time| time.0.as_second());
+        let created = run.as_ref().and_then(ResourceExt::creation_timestamp).map_or(0, |time| time.0.as_second());
         let named = |name: &String| normal(name, created);
         Self {
             made: made.iter().map(|(name, uids)| (named(name), uids.len())).collect(),

@@ -126,7 +126,7 @@ impl Stage {
 
     /// Waits until the Run is as described.
     pub async fn run_when(&self, what: &str, is: impl Fn(&crds::RunStatus) -> bool + Send + Sync) -> Run {
-        self.world.run_when("orders", what, |run| is(&run.status.clone().unwrap_or_default())).await
+        Box::pin(self.world.run_when("orders", what, |run| is(&run.status.clone().unwrap_or_default()))).await
     }
 
     /// Changes the spec.

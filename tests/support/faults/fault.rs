@@ -38,8 +38,7 @@ impl Fault {
     /// The API server may answer such a call so.
     pub fn befits(self, call: &Call) -> bool {
         match self {
-            Self::Reset(Side::After) => call.writes(),
-            Self::Refuse(409) => call.writes(),
+            Self::Reset(Side::After) | Self::Refuse(409) => call.writes(),
             Self::Late(_) => call.verb == "create",
             _ => true,
         }

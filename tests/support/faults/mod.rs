@@ -166,15 +166,15 @@ impl Layer {
                 Some(turns) if (self.counts)(&call) => Some(turns.take().await),
                 _ => None,
             };
-            let answer = self.pass(call, request).await;
+            let answer = self.pass(&call, request).await;
             drop(turn);
             answer
         });
         passed.await.unwrap_or(Err(Reset)).map(whole)
     }
 
-    async fn pass(&self, call: Call, request: Request<Body>) -> Result<Response<Bytes>, Reset> {
-        let Some(fault) = self.note(&call).await else { return self.forward(request).await };
+    async fn pass(&self, call: &Call, request: Request<Body>) -> Result<Response<Bytes>, Reset> {
+        let Some(fault) = self.note(call).await else { return self.forward(request).await };
         match fault {
             Fault::Kill(Side::Before) => {
                 self.kill();
@@ -193,7 +193,7 @@ impl Layer {
                 let _ = self.forward(request).await;
                 Err(Reset)
             }
-            Fault::Refuse(code) => Ok(refusal(&call, code)),
+            Fault::Refuse(code) => Ok(refusal(call, code)),
             Fault::Late(delay) => {
                 tokio::time::sleep(delay).await;
                 self.forward(request).await
