@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO_BUILD_JOBS ?= 2
 export CARGO_BUILD_JOBS
 
-.PHONY: demo test bench bench-failover bench-memory bench-soak e2e model chaos check image cluster-binaries
+.PHONY: demo test bench bench-failover bench-memory bench-soak crashes e2e model chaos check image cluster-binaries
 
 cluster-binaries:
 	tests/cluster/build.sh
@@ -40,6 +40,10 @@ model:
 chaos: cluster-binaries
 	CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) CHAOS_EVERY=$(or $(CHAOS_EVERY),20) SEED=$(SEED) \
 	  cargo test --locked --test chaos -- --ignored --nocapture
+
+# Every fault at every call of every scenario, and how many those are: about half an hour.
+crashes: cluster-binaries
+	RUST_TEST_THREADS=3 cargo test --locked --test crashes -- --include-ignored --show-output
 
 # Real pods on the cluster of KUBECONFIG; see tests/e2e/run.sh for the two images it needs.
 e2e:

@@ -8,71 +8,12 @@ use std::time::Duration;
 
 use crds::{Phase, Run};
 use jiff::{Timestamp, ToSpan};
-use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::batch::v1::CronJob;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::json;
+use support::legacy::{self, labels, owner, template};
 use support::operator::{World, is_ready_for, status};
-
-const NEVER: &str = "never";
-
-/// What the other operator puts on everything.
-fn labels() -> Value {
-    json!({ "app.kubernetes.io/managed-by": "marmot-operator", "runs.marmotdata.io/run": "orders" })
-}
-
-fn owner(api: &str, kind: &str, name: &str, uid: &str) -> Value {
-    json!([{ "apiVersion": api, "kind": kind, "name": name, "uid": uid, "controller": true, "blockOwnerDeletion": true }])
-}
-
-fn template(outcome: &str) -> Value {
-    json!({
-        "metadata": { "labels": labels(), "annotations": { "test.marmotdata.io/outcome": outcome } },
-        "spec": {
-            "restartPolicy": "Never",
-            "containers": [{ "name": "marmot-ingest", "image": "example.org/marmot:old" }],
-        },
-    })
-}
-
-/// The Run as that operator left it: finalizer, status of its own, the CronJob that ran at `last`.
-async fn legacy(world: &World, last: Timestamp) -> (Run, CronJob) {
-    let run = world.create("orders", json!({ "schedule": "*/5 * * * *", "teardownOnDelete": false })).await;
-    let old = json!({ "status": { "observedGeneration": 1, "phase": "Scheduled", "conditions": [{
-        "type": "Ready", "status": "True", "reason": "CronJobCreated", "message": "CronJob orders is active",
-        "lastTransitionTime": "2026-01-01T00:00:00Z",
-    }] } });
-    world.runs().patch_status("orders", &PatchParams::default(), &Patch::Merge(&old)).await.unwrap();
-    let cron_job = cron_job(world, &run).await;
-    let ran = json!({ "status": { "lastScheduleTime": last } });
-    let api = world.api::<CronJob>();
-    (run, api.patch_status(&cron_job.name_any(), &PatchParams::default(), &Patch::Merge(&ran)).await.unwrap())
-}
-
-/// Its schedule is far off, so that kube-controller-manager makes no Job of it during the test.
-async fn cron_job(world: &World, run: &Run) -> CronJob {
-    let cron_job = json!({
-        "metadata": {
-            "name": "orders", "labels": labels(),
-            "ownerReferences": owner("runs.marmotdata.io/v1alpha1", "Run", "orders", &run.uid().unwrap()),
-        },
-        "spec": { "schedule": "0 0 1 1 *", "jobTemplate": { "spec": { "template": template(NEVER) } } },
-    });
-    world.api::<CronJob>().create(&PostParams::default(), &serde_json::from_value(cron_job).unwrap()).await.unwrap()
-}
-
-/// A Job that the CronJob made.
-async fn job(world: &World, cron_job: &CronJob, tick: Timestamp, outcome: &str) -> Job {
-    let job = json!({
-        "metadata": {
-            "name": format!("orders-{}", tick.as_second() / 60), "labels": labels(),
-            "annotations": { "batch.kubernetes.io/cronjob-scheduled-timestamp": tick },
-            "ownerReferences": owner("batch/v1", "CronJob", "orders", &cron_job.uid().unwrap()),
-        },
-        "spec": { "backoffLimit": 0, "template": template(outcome) },
-    });
-    world.jobs().create(&PostParams::default(), &serde_json::from_value(job).unwrap()).await.unwrap()
-}
 
 /// Whole minutes ago.
 fn minutes_ago(minutes: i64) -> Timestamp {
@@ -80,14 +21,19 @@ fn minutes_ago(minutes: i64) -> Timestamp {
     Timestamp::from_second(now - now % 60).unwrap() - (minutes * 60).seconds()
 }
 
+fn name(tick: Timestamp) -> String {
+    format!("orders-{}", tick.as_second() / 60)
+}
+
 // R31: Jobs keep running and become the Run's, no tick the CronJob ran runs again, and the CronJob goes last.
 #[tokio::test]
 async fn a_cron_job_is_taken_over() {
     let world = World::new("takeover").await;
     let last = minutes_ago(1);
-    let (run, cron_job) = legacy(&world, last).await;
-    let running = job(&world, &cron_job, last, NEVER).await;
-    let done = job(&world, &cron_job, minutes_ago(6), "success").await;
+    let (run, cron_job) = legacy::run(&world, "*/5 * * * *", last).await;
+    let running = legacy::job(&world, &cron_job, &name(last), last, "never").await;
+    let before = minutes_ago(6);
+    let done = legacy::job(&world, &cron_job, &name(before), before, "success").await;
     let pods = world.api::<k8s_openapi::api::core::v1::Pod>();
     let _operator = world.operator(&[]);
 
@@ -117,7 +63,7 @@ async fn a_cron_job_is_taken_over() {
 #[tokio::test]
 async fn a_living_operator_is_noticed() {
     let world = World::new("contested").await;
-    let (run, _) = legacy(&world, minutes_ago(1)).await;
+    let (run, _) = legacy::run(&world, "*/5 * * * *", minutes_ago(1)).await;
     let _operator = world.operator(&[]);
     let api = world.api::<CronJob>();
     let suspended = |cron_job: Option<&CronJob>| {

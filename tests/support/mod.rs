@@ -12,4 +12,5 @@
 pub mod cluster;
 pub mod election;
 pub mod exposed;
+pub mod legacy;
 pub mod operator;

@@ -1,5 +1,6 @@
 //! The operator as a process, and waiting for what it does: on watches, never on luck.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -41,7 +42,12 @@ impl World {
 
     /// Starts an operator for this namespace alone. `more` may say otherwise.
     pub fn operator(&self, more: &[&str]) -> Operator {
-        let kubeconfig = self.cluster.kubeconfig.to_str().expect("a path in UTF-8");
+        self.operator_by(&self.cluster.kubeconfig, more, Stdio::inherit())
+    }
+
+    /// Starts one that reaches the API server by that kubeconfig and logs there.
+    pub fn operator_by(&self, kubeconfig: &Path, more: &[&str], log: Stdio) -> Operator {
+        let kubeconfig = kubeconfig.to_str().expect("a path in UTF-8");
         let usual = [
             ("--kubeconfig", kubeconfig),
             ("--namespace", &self.namespace),
@@ -58,6 +64,7 @@ impl World {
             .args(more)
             .env("POD_NAMESPACE", &self.namespace)
             .stdin(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the operator starts");
         Operator(child)
@@ -135,6 +142,11 @@ impl World {
 }
 
 impl Operator {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         let _ = self.0.kill();

@@ -1,0 +1,119 @@
+//! Faults at every single call, on the real API server (R32–R34). A scenario is played once, and again with a fault at
+//! each of its calls; the operator is a process, so a crash is `kill -9` and a new process. The world must end the same.
+//!
+//! What is part of `make test` is every call with some of the faults; `make crashes` is all of it.
+#![allow(dead_code, unreachable_pub, reason = "its modules are private")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests panic")]
+
+#[path = "crashes/ending.rs"]
+mod ending;
+#[path = "support/faults/mod.rs"]
+mod faults;
+#[path = "crashes/leaders.rs"]
+mod leaders;
+#[path = "crashes/replay.rs"]
+mod replay;
+#[path = "crashes/scenario.rs"]
+mod scenario;
+#[path = "crashes/seen.rs"]
+mod seen;
+#[path = "crashes/stage.rs"]
+mod stage;
+mod support;
+
+use std::time::Duration;
+
+use crds::ConcurrencyPolicy::{Allow, Forbid, Replace};
+use faults::fault::{Fault, Side};
+use replay::{Extent, replay, replay_in};
+use rstest::rstest;
+use scenario::Scenario::{
+    self, Beside, Edit, EditBetween, Election, Failover, History, TakeOver, Teardown, Tick, Trigger,
+};
+use stage::Trouble;
+
+const CRASHES: &[Fault] = &[Fault::Kill(Side::Before), Fault::Kill(Side::After)];
+/// What the network and the API server do to a call. The late one arrives when its sender has given it up.
+const ANSWERS: &[Fault] = &[
+    Fault::Reset(Side::After),
+    Fault::Reset(Side::Before),
+    Fault::Refuse(500),
+    Fault::Refuse(429),
+    Fault::Refuse(409),
+    Fault::Late(Duration::from_secs(7)),
+];
+/// Those of them that do not make a play much longer.
+const SOME_ANSWERS: &[Fault] = &[Fault::Reset(Side::After), Fault::Refuse(500), Fault::Refuse(429)];
+const STALE: &[Fault] = &[Fault::Outdate, Fault::KillAndOutdate];
+
+/// Each call of each scenario, with the faults in turns.
+#[rstest]
+#[case::tick(Tick)]
+#[case::beside_allow(Beside(Allow))]
+#[case::beside_forbid(Beside(Forbid))]
+#[case::beside_replace(Beside(Replace))]
+#[case::trigger(Trigger)]
+#[case::edit(Edit)]
+#[case::edit_between(EditBetween)]
+#[case::teardown(Teardown)]
+#[case::history(History)]
+#[case::take_over(TakeOver)]
+#[case::failover(Failover)]
+#[case::election(Election)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn some(#[case] scenario: Scenario) {
+    replay(scenario, &[CRASHES, SOME_ANSWERS, STALE].concat(), Extent::Some).await;
+}
+
+/// Each call of each scenario, with each fault.
+#[rstest]
+#[case::tick(Tick)]
+#[case::beside_allow(Beside(Allow))]
+#[case::beside_forbid(Beside(Forbid))]
+#[case::beside_replace(Beside(Replace))]
+#[case::trigger(Trigger)]
+#[case::edit(Edit)]
+#[case::edit_between(EditBetween)]
+#[case::teardown(Teardown)]
+#[case::history(History)]
+#[case::take_over(TakeOver)]
+#[case::failover(Failover)]
+#[case::election(Election)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make crashes"]
+async fn all(#[case] scenario: Scenario, #[values(CRASHES, ANSWERS, STALE)] faults: &[Fault]) {
+    replay(scenario, faults, Extent::All).await;
+}
+
+/// A view of the world that is old all the time, and one that loses what it has not shown yet.
+#[rstest]
+#[case::tick(Tick)]
+#[case::beside_allow(Beside(Allow))]
+#[case::beside_forbid(Beside(Forbid))]
+#[case::beside_replace(Beside(Replace))]
+#[case::trigger(Trigger)]
+#[case::edit(Edit)]
+#[case::edit_between(EditBetween)]
+#[case::teardown(Teardown)]
+#[case::history(History)]
+#[case::take_over(TakeOver)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make crashes"]
+async fn blurred(#[case] scenario: Scenario) {
+    let troubles = [
+        Trouble::Lag(Duration::from_secs(1)),
+        Trouble::Lag(Duration::from_secs(4)),
+        Trouble::Expiry(Duration::from_millis(300)),
+        Trouble::Expiry(Duration::from_millis(1100)),
+    ];
+    replay_in(scenario, &troubles).await;
+}
+
+// R34: both believe that they lead. `SEED=N` repeats the order in which things were drawn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_leaders_make_no_job_twice() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let seed = std::env::var("SEED").map_or(now.as_secs(), |seed| seed.parse().unwrap());
+    println!("SEED={seed}");
+    leaders::play(seed).await;
+}
