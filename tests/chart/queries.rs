@@ -29,6 +29,7 @@ fn exposed() -> Exposed {
         SkipReason::Suspended,
         SkipReason::ConcurrencyForbidden,
         SkipReason::Superseded,
+        SkipReason::CapReached,
         SkipReason::NameConflict,
         SkipReason::Rejected,
         SkipReason::Invalid,
