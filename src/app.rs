@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use dashmap::DashMap;
 use kube::Client;
+use scheduler::caps::Limits;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -73,15 +74,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     };
 
     let (queue, synced) = (Arc::new(Queue::default()), Arc::new(Synced::default()));
-    let limits = args.limits();
-    let (index, places) = if limits.are_off() {
-        (Arc::new(Index::default()), None)
-    } else {
-        let unfinished = Arc::new(Unfinished::default());
-        let index = Arc::new(Index::counting(Arc::clone(&unfinished)));
-        let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
-        (index, Some(Arc::new(Places::new(limits, unfinished, queue, clock, Arc::clone(&metrics)))))
-    };
+    let (index, places) = index_and_places(args.limits(), &queue, &clock, &metrics);
     let ticker = Arc::new(Ticker::new(Arc::clone(&clock), Arc::clone(&queue)));
     let (events, event_writer) = Events::start(client.clone(), holder.clone(), Arc::clone(&metrics));
     let (marmot, sought) = locate(&args, &synced)?;
@@ -155,6 +148,22 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     event_writer.abort();
     serving.cancel();
     Ok(())
+}
+
+/// The index counts unfinished runs only where a cap needs it.
+fn index_and_places(
+    limits: Limits,
+    queue: &Arc<Queue>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> (Arc<Index>, Option<Arc<Places>>) {
+    if limits.are_off() {
+        return (Arc::default(), None);
+    }
+    let unfinished = Arc::new(Unfinished::default());
+    let index = Arc::new(Index::counting(Arc::clone(&unfinished)));
+    let places = Places::new(limits, unfinished, Arc::clone(queue), Arc::clone(clock), Arc::clone(metrics));
+    (index, Some(Arc::new(places)))
 }
 
 /// Ends the process in order at SIGTERM and at Ctrl-C.
