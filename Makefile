@@ -22,7 +22,7 @@ test: cluster-binaries
 	tests/marmot/build.sh
 	rm -rf target/audit && mkdir -p target/audit
 	MARMOT_AUDIT_LOGS=$(CURDIR)/target/audit RUST_TEST_THREADS=6 cargo test --workspace --locked
-	MARMOT_AUDIT_LOGS=$(CURDIR)/target/audit cargo test --locked --test rights -- --ignored
+	MARMOT_AUDIT_LOGS=$(CURDIR)/target/audit cargo test --workspace --locked --test rights -- --ignored
 
 # BENCH_N=1,100,1000,10000 chooses how many objects are due on one minute; see docs/performance.md.
 bench: cluster-binaries
@@ -39,11 +39,11 @@ model:
 # Whole processes with the chart's rights; a fault every CHAOS_EVERY seconds for CHAOS_SECONDS; then the audit. SEED repeats.
 chaos: cluster-binaries
 	CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) CHAOS_EVERY=$(or $(CHAOS_EVERY),20) SEED=$(SEED) \
-	  cargo test --locked --test chaos -- --ignored --nocapture
+	  cargo test --workspace --locked --test chaos -- --ignored --nocapture
 
 # Every fault at every call of every scenario, and how many those are: about half an hour.
 crashes: cluster-binaries
-	RUST_TEST_THREADS=3 cargo test --locked --test crashes -- --include-ignored --show-output
+	RUST_TEST_THREADS=3 cargo test --workspace --locked --test crashes -- --include-ignored --show-output
 
 # Real pods on the cluster of KUBECONFIG; see tests/e2e/run.sh for the two images it needs.
 e2e:

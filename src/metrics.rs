@@ -165,7 +165,7 @@ impl Metrics {
 
     /// How many starts wait because of a cap across Runs.
     pub fn set_starts_waiting(&self, starts: usize) {
-        self.starts_waiting.set(gauge(starts));
+        self.starts_waiting.set(i64::try_from(starts).unwrap_or(i64::MAX));
     }
 
     /// A call to the API server was answered with the HTTP status `code` after `took`; `None`: it was not answered.

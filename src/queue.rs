@@ -178,8 +178,10 @@ mod tests {
     async fn few_changes_are_looked_at_while_runs_are_due() {
         let queue = Queue::default();
         let all = |prefix: &str| (0..40).map(|number| key(&format!("{prefix}{number}"))).collect::<Vec<_>>();
-        all("changed").into_iter().for_each(|key| queue.push(key, Lane::Change));
-        all("due").into_iter().for_each(|key| queue.push(key, Lane::Due));
+        for (changed, due) in all("changed").into_iter().zip(all("due")) {
+            queue.push(changed, Lane::Change);
+            queue.push(due, Lane::Due);
+        }
         let mut running: Vec<Key> = std::iter::from_fn(|| queue.take()).collect();
         assert_eq!(running.len(), 40 + CHANGES_BESIDE_DUE);
         for due in running.drain(..40) {

@@ -1,4 +1,5 @@
 //! Caps across Runs on the real API server: never more than allowed, in order, and nothing is lost.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -197,6 +197,20 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Missed,
+        Self::TooLate,
+        Self::Suspended,
+        Self::ConcurrencyForbidden,
+        Self::Superseded,
+        Self::CapReached,
+        Self::NameConflict,
+        Self::Rejected,
+        Self::Invalid,
+        Self::NoMarmot,
+    ];
+
     /// The reason as it stands in `status`, events and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -217,20 +231,7 @@ impl SkipReason {
     /// The reason written as `text`, if it is one of ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [
-            Self::Missed,
-            Self::TooLate,
-            Self::Suspended,
-            Self::ConcurrencyForbidden,
-            Self::Superseded,
-            Self::CapReached,
-            Self::NameConflict,
-            Self::Rejected,
-            Self::Invalid,
-            Self::NoMarmot,
-        ]
-        .into_iter()
-        .find(|reason| reason.as_str() == text)
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
 }
 

@@ -11,20 +11,10 @@ use marmot_operator::lenient::Lenient;
 use marmot_operator::metrics::{Metrics, Resource, Sources, Verb};
 use marmot_operator::queue::Queue;
 use marmot_operator::ticker::Ticker;
+use scheduler::caps::Cap;
 use scheduler::state::{Outcome, RunKind, RunResult, SkipReason};
 use serde_json::{Value, json};
 
-const REASONS: [SkipReason; 9] = [
-    SkipReason::Missed,
-    SkipReason::TooLate,
-    SkipReason::Suspended,
-    SkipReason::ConcurrencyForbidden,
-    SkipReason::Superseded,
-    SkipReason::NameConflict,
-    SkipReason::Rejected,
-    SkipReason::Invalid,
-    SkipReason::NoMarmot,
-];
 const KINDS: [RunKind; 4] = [RunKind::Scheduled, RunKind::OneShot, RunKind::Trigger, RunKind::Teardown];
 const OUTCOMES: [Outcome; 4] = [Outcome::Succeeded, Outcome::Partial, Outcome::Failed, Outcome::Killed];
 
@@ -39,11 +29,14 @@ pub fn everything() -> Metrics {
     metrics.observe_renewal(Duration::from_millis(1));
     metrics.set_clock_skew(0.0);
     metrics.tick_run(Duration::from_millis(1));
-    for reason in REASONS {
+    for reason in SkipReason::ALL {
         metrics.ticks_skipped(reason, 1);
     }
     for reason in ["PipelineShared", "NamespaceTerminating"] {
         metrics.teardown_skipped(reason);
+    }
+    for cap in [Cap::ConcurrentRuns, Cap::StartsPerSecond] {
+        metrics.start_delayed(cap);
     }
     for kind in KINDS {
         for outcome in OUTCOMES {
