@@ -49,6 +49,12 @@ pub enum ExecuteError {
         /// The object.
         object: String,
     },
+    /// The deletion of a Job met a conflict, and the Job is still there.
+    #[error("the deletion of Job {job} is refused")]
+    Kept {
+        /// The Job.
+        job: String,
+    },
     /// Too late to send the create under this claim (R33).
     #[error("the window of the claim for Job {job} has closed")]
     WindowClosed {
@@ -259,8 +265,12 @@ impl Executor {
                     known.map(|job| self.index.remove_job(&job.metadata));
                 }
             },
-            // Gone already, or another Job of that name: ours is gone either way.
-            Err(ExecuteError::Gone { .. } | ExecuteError::Conflict) => {
+            Err(ExecuteError::Gone { .. }) => {
+                known.map(|job| self.index.remove_job(&job.metadata));
+                return Ok(());
+            }
+            Err(ExecuteError::Conflict) => {
+                self.confirm_gone(plan, deletion).await?;
                 known.map(|job| self.index.remove_job(&job.metadata));
                 return Ok(());
             }
@@ -279,6 +289,20 @@ impl Executor {
             }
         }
         Ok(())
+    }
+
+    /// A deletion met a conflict. Usually another Job has that name by now, and ours is gone; but admission may refuse in
+    /// the same words.
+    async fn confirm_gone(&self, plan: &Plan<'_>, deletion: &Deletion) -> Result<(), ExecuteError> {
+        let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
+        let call = api.get(&deletion.name);
+        match self.call(plan.term, Verb::Get, Resource::Jobs, &deletion.name, call).await {
+            Ok(found) if found.metadata.uid.as_deref() == Some(&deletion.uid) => {
+                Err(ExecuteError::Kept { job: deletion.name.clone() })
+            }
+            Ok(_) | Err(ExecuteError::Gone { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes what a Run that is gone has left behind (R30).
