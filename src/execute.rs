@@ -2,6 +2,7 @@
 //! the resourceVersion it is based on (R7, R32, R33).
 
 mod create;
+mod delete;
 mod pods;
 mod takeover;
 
@@ -13,13 +14,13 @@ use std::time::{Duration, Instant};
 use crds::Run;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
-use kube::{Api, Client, Resource as _, ResourceExt as _};
-use scheduler::decision::{Deletion, DeletionReason, Effect, News, Record};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource as _};
+use scheduler::decision::{Effect, News, Record};
 use scheduler::names;
 use scheduler::observation::RefusalCause;
 use serde_json::{Value, json};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::events::{self, Events};
@@ -239,89 +240,6 @@ impl Executor {
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-
-    async fn delete_job(&self, plan: &mut Plan<'_>, deletion: &Deletion) -> Result<(), ExecuteError> {
-        let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
-        let propagation = match deletion.reason {
-            DeletionReason::Pruned => PropagationPolicy::Background,
-            // Gone means that its pods are gone too.
-            DeletionReason::Replaced | DeletionReason::Stray | DeletionReason::Stopped => PropagationPolicy::Foreground,
-        };
-        let params = DeleteParams {
-            propagation_policy: Some(propagation),
-            preconditions: Some(Preconditions { uid: Some(deletion.uid.clone()), resource_version: None }),
-            ..DeleteParams::default()
-        };
-        let call = api.delete(&deletion.name, &params);
-        let known = self.index.jobs(plan.run.metadata.uid.as_deref().unwrap_or_default());
-        let known = known.into_iter().find(|job| job.metadata.uid.as_deref() == Some(&deletion.uid));
-        match self.call(plan.term, Verb::Delete, Resource::Jobs, &deletion.name, call).await {
-            Ok(either) => match either.left() {
-                Some(going) if going.metadata.deletion_timestamp.is_some() => {
-                    self.index.apply_job(going);
-                }
-                _ => {
-                    known.map(|job| self.index.remove_job(&job.metadata));
-                }
-            },
-            Err(ExecuteError::Gone { .. }) => {
-                known.map(|job| self.index.remove_job(&job.metadata));
-                return Ok(());
-            }
-            Err(ExecuteError::Conflict) => {
-                self.confirm_gone(plan, deletion).await?;
-                known.map(|job| self.index.remove_job(&job.metadata));
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        }
-        debug!(run = name(&plan.run), job = deletion.name, reason = ?deletion.reason, "Job deleted");
-        let about = plan.run.object_ref(&());
-        match deletion.reason {
-            DeletionReason::Pruned => {}
-            DeletionReason::Replaced => {
-                self.events.publish(&about, events::replaced(&deletion.name, namespace(&plan.run)));
-            }
-            DeletionReason::Stray => self.events.publish(&about, events::stray(&deletion.name, namespace(&plan.run))),
-            DeletionReason::Stopped => {
-                self.events.publish(&about, events::stopped(&deletion.name, namespace(&plan.run)));
-            }
-        }
-        Ok(())
-    }
-
-    /// A deletion met a conflict. Usually another Job has that name by now, and ours is gone; but admission may refuse in
-    /// the same words.
-    async fn confirm_gone(&self, plan: &Plan<'_>, deletion: &Deletion) -> Result<(), ExecuteError> {
-        let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
-        let call = api.get(&deletion.name);
-        match self.call(plan.term, Verb::Get, Resource::Jobs, &deletion.name, call).await {
-            Ok(found) if found.metadata.uid.as_deref() == Some(&deletion.uid) => {
-                Err(ExecuteError::Kept { job: deletion.name.clone() })
-            }
-            Ok(_) | Err(ExecuteError::Gone { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Deletes what a Run that is gone has left behind (R30).
-    ///
-    /// # Errors
-    ///
-    /// See [`ExecuteError`].
-    pub async fn sweep(&self, term: &Term, job: &LightJob) -> Result<(), ExecuteError> {
-        let (name, namespace) = (job.name_any(), job.namespace().unwrap_or_default());
-        let api: Api<LightJob> = Api::namespaced(self.client.clone(), &namespace);
-        let params = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Background),
-            preconditions: Some(Preconditions { uid: job.metadata.uid.clone(), resource_version: None }),
-            ..DeleteParams::default()
-        };
-        match self.call(term, Verb::Delete, Resource::Jobs, &name, api.delete(&name, &params)).await {
-            Ok(_) | Err(ExecuteError::Gone { .. } | ExecuteError::Conflict) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     /// Creates the ConfigMap, or repairs the one that belongs to this very Run (R8, R10).
