@@ -30,7 +30,7 @@ bench: cluster-binaries
 model:
 	cargo test --release --locked -p scheduler --test model -- --ignored --nocapture --test-threads 1
 
-# Every fault at every call of every scenario, and how many those are: about half an hour.
+# Every fault at every call of every scenario, and how many those are. Takes long.
 crashes: cluster-binaries
 	RUST_TEST_THREADS=3 cargo test --locked --test crashes -- --include-ignored --show-output
 
