@@ -41,7 +41,7 @@ chaos: cluster-binaries
 	CHAOS_SECONDS=$(or $(CHAOS_SECONDS),600) CHAOS_EVERY=$(or $(CHAOS_EVERY),20) SEED=$(SEED) \
 	  cargo test --workspace --locked --test chaos -- --ignored --nocapture
 
-# Every fault at every call of every scenario, and how many those are: about half an hour.
+# Every fault at every call of every scenario, and how many those are. Takes long.
 crashes: cluster-binaries
 	RUST_TEST_THREADS=3 cargo test --workspace --locked --test crashes -- --include-ignored --show-output
 

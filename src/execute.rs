@@ -2,6 +2,7 @@
 //! the resourceVersion it is based on (R7, R32, R33).
 
 mod create;
+mod delete;
 mod pods;
 mod takeover;
 
@@ -13,13 +14,13 @@ use std::time::{Duration, Instant};
 use crds::Run;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource as _};
-use scheduler::decision::{Deletion, DeletionReason, Effect, News, Record};
+use scheduler::decision::{Effect, News, Record};
 use scheduler::names;
 use scheduler::observation::RefusalCause;
 use serde_json::{Value, json};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::events::{self, Events};
@@ -49,6 +50,12 @@ pub enum ExecuteError {
     Gone {
         /// The object.
         object: String,
+    },
+    /// The deletion of a Job met a conflict, and the Job is still there.
+    #[error("the deletion of Job {job} is refused")]
+    Kept {
+        /// The Job.
+        job: String,
     },
     /// Too late to send the create under this claim (R33).
     #[error("the window of the claim for Job {job} has closed")]
@@ -243,70 +250,6 @@ impl Executor {
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-
-    async fn delete_job(&self, plan: &mut Plan<'_>, deletion: &Deletion) -> Result<(), ExecuteError> {
-        let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
-        let propagation = match deletion.reason {
-            DeletionReason::Pruned => PropagationPolicy::Background,
-            // Gone means that its pods are gone too.
-            DeletionReason::Replaced | DeletionReason::Stray | DeletionReason::Stopped => PropagationPolicy::Foreground,
-        };
-        let params = DeleteParams {
-            propagation_policy: Some(propagation),
-            preconditions: Some(Preconditions { uid: Some(deletion.uid.clone()), resource_version: None }),
-            ..DeleteParams::default()
-        };
-        let call = api.delete(&deletion.name, &params);
-        let run = plan.run.metadata.uid.as_deref().unwrap_or_default();
-        match self.call(plan.term, Verb::Delete, Resource::Jobs, &deletion.name, call).await {
-            Ok(either) => match either.left() {
-                Some(going) if going.metadata.deletion_timestamp.is_some() => {
-                    self.index.apply_job(&going);
-                }
-                _ => {
-                    self.index.forget_job(run, &deletion.uid);
-                }
-            },
-            // Gone already, or another Job of that name: ours is gone either way.
-            Err(ExecuteError::Gone { .. } | ExecuteError::Conflict) => {
-                self.index.forget_job(run, &deletion.uid);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        }
-        debug!(run = name(&plan.run), job = deletion.name, reason = ?deletion.reason, "Job deleted");
-        let about = plan.run.object_ref(&());
-        match deletion.reason {
-            DeletionReason::Pruned => {}
-            DeletionReason::Replaced => {
-                self.events.publish(&about, events::replaced(&deletion.name, namespace(&plan.run)));
-            }
-            DeletionReason::Stray => self.events.publish(&about, events::stray(&deletion.name, namespace(&plan.run))),
-            DeletionReason::Stopped => {
-                self.events.publish(&about, events::stopped(&deletion.name, namespace(&plan.run)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes what a Run that is gone has left behind (R30).
-    ///
-    /// # Errors
-    ///
-    /// See [`ExecuteError`].
-    pub async fn sweep(&self, term: &Term, job: &KnownJob) -> Result<(), ExecuteError> {
-        let (name, namespace) = (job.name(), job.namespace.as_str());
-        let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace);
-        let params = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Background),
-            preconditions: Some(Preconditions { uid: Some(job.uid().to_owned()), resource_version: None }),
-            ..DeleteParams::default()
-        };
-        match self.call(term, Verb::Delete, Resource::Jobs, name, api.delete(name, &params)).await {
-            Ok(_) | Err(ExecuteError::Gone { .. } | ExecuteError::Conflict) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     /// Creates the ConfigMap, or repairs the one that belongs to this very Run (R8, R10).

@@ -109,6 +109,12 @@ async fn blurred(#[case] scenario: Scenario) {
     replay_in(scenario, &troubles).await;
 }
 
+// R29: whoever refuses a deletion in these words (an admission webhook may) has not deleted the Job.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_meets_a_conflict_is_made_again() {
+    replay(History, &[Fault::Refuse(409)], Extent::All).await;
+}
+
 // R34: both believe that they lead. `SEED=N` repeats the order in which things were drawn.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_leaders_make_no_job_twice() {
