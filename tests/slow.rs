@@ -125,7 +125,7 @@ async fn runs_that_hang_or_are_refused_delay_no_others() {
         }
     }
     let probes = connections.load(Ordering::Relaxed);
-    let _operator = world.operator(&[]);
+    let _operator = world.operator(&["--leader-elect=false"]);
     let hang = async {
         while connections.load(Ordering::Relaxed) < probes + BAD {
             tokio::time::sleep(Duration::from_millis(50)).await;
