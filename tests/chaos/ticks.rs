@@ -99,3 +99,43 @@ fn entries(run: &History) -> Vec<SkippedTicks> {
     }
     entries.into_values().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::record::State;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn missed(from: i64, to: i64, count: i64) -> SkippedTicks {
+        SkippedTicks { reason: "Missed".to_owned(), count, from: Time(at(from)), to: Time(at(to)) }
+    }
+
+    // The audit finds what is wrong.
+    #[test]
+    fn a_tick_without_a_job_or_with_two_is_found() {
+        let zone = scheduler::schedule::Zone::utc();
+        let schedule = Schedule::parse("@every 5s", &zone).ok();
+        let ledger = vec![missed(20, 25, 2)];
+        let states = BTreeMap::from([(1, State { mark: Some(at(30)), ledger, ..State::default() })]);
+        let run = History { schedule, since: Some(at(0)), states, ..History::default() };
+        let audit = |jobs: &[i64], told: &[SkippedTicks]| {
+            let jobs: Vec<_> = jobs.iter().map(|tick| at(*tick)).collect();
+            let ticks = Ticks::of(&run, &jobs, told, at(30));
+            assert_eq!(ticks.all.len(), 6);
+            (ticks.doubled, ticks.lost, ticks.odd.len())
+        };
+        assert_eq!(audit(&[5, 10, 15, 30], &[]), (vec![], vec![], 0));
+        assert_eq!(audit(&[5, 15, 30], &[missed(10, 10, 1)]), (vec![], vec![], 0));
+        assert_eq!(audit(&[10, 30], &[missed(5, 15, 2)]), (vec![], vec![], 0), "one of them was claimed");
+        assert_eq!(audit(&[5, 15, 30], &[]), (vec![], vec![at(10)], 0));
+        assert_eq!(audit(&[5, 10, 10, 15, 30], &[]), (vec![at(10)], vec![], 0));
+        assert_eq!(audit(&[5, 10, 15, 30], &[missed(5, 5, 1)]), (vec![at(5)], vec![], 0), "run and told");
+        assert_eq!(audit(&[5, 10, 15, 20, 30], &[]), (vec![at(20)], vec![], 0), "run and in the ledger");
+        assert_eq!(audit(&[5, 10, 15, 30, 31], &[]), (vec![], vec![], 1), "no tick");
+    }
+}
