@@ -38,7 +38,7 @@ impl Ticks {
                 None => ticks.odd.push(format!("{}: a Job for {tick}, which is no tick", run.name)),
             }
         }
-        let is_whole = |entry: &&SkippedTicks| counted(&ticks.all, entry).len() as i64 == entry.count;
+        let is_whole = |entry: &&SkippedTicks| length(&counted(&ticks.all, entry)) == entry.count;
         let (whole, with_gaps): (Vec<_>, Vec<_>) = told.iter().partition(is_whole);
         for entry in whole {
             *ticks.skipped.entry(entry.reason.clone()).or_default() += usize::try_from(entry.count).unwrap();
@@ -49,7 +49,7 @@ impl Ticks {
         // Ticks that were claimed at that time are told by themselves, so what is told here is what is left.
         for entry in with_gaps {
             let left: Vec<_> = counted(&ticks.all, entry).into_iter().filter(|tick| dealt[tick] == 0).collect();
-            if (left.len() as i64) < entry.count {
+            if length(&left) < entry.count {
                 ticks.odd.push(format!("{}: only {} ticks are left for {entry:?}", run.name, left.len()));
             }
             *ticks.skipped.entry(entry.reason.clone()).or_default() += left.len();
@@ -60,7 +60,7 @@ impl Ticks {
         // A process that was killed between the write and its word.
         for entry in entries(run) {
             let covered = counted(&ticks.all, &entry);
-            let is_whole = covered.len() as i64 == entry.count;
+            let is_whole = length(&covered) == entry.count;
             for tick in covered {
                 if dealt[&tick] == 0 {
                     *ticks.skipped.entry(entry.reason.clone()).or_default() += 1;
@@ -80,6 +80,10 @@ impl Ticks {
 fn between(schedule: &Schedule, floor: Timestamp, until: Timestamp) -> BTreeSet<Timestamp> {
     let next = |after: &Timestamp| schedule.next_in(floor, *after).filter(|tick| *tick <= until);
     std::iter::successors(next(&floor), next).collect()
+}
+
+fn length(ticks: &[Timestamp]) -> i64 {
+    i64::try_from(ticks.len()).unwrap()
 }
 
 fn counted(all: &BTreeSet<Timestamp>, entry: &SkippedTicks) -> Vec<Timestamp> {
