@@ -91,7 +91,8 @@ async fn a_candidate_of_client_go_and_ours_hand_over_and_never_lead_together() {
         ours.stands_by_behind(&format!("go-{round}a")).await;
         go.signal(Signal::SIGTERM);
         led_by_go.push(since..go.says("stopped").await);
-        lookout.terms.lock().unwrap().push(ours.leads().await);
+        let term = ours.leads().await;
+        lookout.terms.lock().unwrap().push(term);
         let mut go = GoCandidate::start(&election, &format!("go-{round}b")).await;
         ours.release.cancel();
         let since = go.says("leading").await;
@@ -101,7 +102,8 @@ async fn a_candidate_of_client_go_and_ours_hand_over_and_never_lead_together() {
         ours.stands_by_behind(&format!("go-{round}b")).await;
         led_by_go.push(since..Timestamp::now());
         go.signal(Signal::SIGKILL);
-        lookout.terms.lock().unwrap().push(ours.leads().await);
+        let term = ours.leads().await;
+        lookout.terms.lock().unwrap().push(term);
         let mut go = GoCandidate::start(&election, &format!("go-{round}c")).await;
         ours.die().await;
         let since = go.says("leading").await;

@@ -125,7 +125,7 @@ async fn runs_that_hang_or_are_refused_delay_no_others() {
         }
     }
     let probes = connections.load(Ordering::Relaxed);
-    let _operator = world.operator(&[]);
+    let _operator = world.operator(&["--leader-elect=false"]);
     let hang = async {
         while connections.load(Ordering::Relaxed) < probes + BAD {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -138,9 +138,12 @@ async fn runs_that_hang_or_are_refused_delay_no_others() {
     for name in &healthy {
         world.create(name, json!({ "schedule": "@every 10s", "concurrencyPolicy": "Allow" })).await;
     }
+    let mut ends = Vec::new();
     for name in &healthy {
         let run = world.run_when(name, "scheduled", |run| mark(run).is_some()).await;
-        let end = mark(&run).unwrap() + SignedDuration::from_secs(10 * TICKS);
+        ends.push(mark(&run).unwrap() + SignedDuration::from_secs(10 * TICKS));
+    }
+    for (name, end) in healthy.iter().zip(ends) {
         world.run_when(name, "some ticks on", |run| mark(run).is_some_and(|mark| mark >= end)).await;
         assert!(!world.job_names(name).await.is_empty(), "{name} has Jobs");
     }

@@ -76,7 +76,7 @@ impl Audit {
 
     fn look_at_ticks(&mut self, run: &History, jobs: &[&Job], given: &Given) {
         let of_jobs: Vec<_> = jobs.iter().filter_map(|job| job.tick).collect();
-        let ticks = Ticks::of(run, &of_jobs, given.until);
+        let ticks = Ticks::of(run, &of_jobs, &run.told, given.until);
         self.ticks += ticks.all.len();
         for (reason, count) in ticks.skipped {
             *self.skipped.entry(reason).or_default() += count;
@@ -118,12 +118,12 @@ impl Audit {
     /// its time must agree.
     fn look_for_overlaps(&mut self, jobs: &[&Job]) {
         for (n, job) in jobs.iter().enumerate() {
-            let unfinished = jobs[..n].iter().find(|earlier| match earlier.finished {
-                None => true,
-                Some((version, at)) => {
-                    version > job.created.0 && (job.created.1 || at > job.created_at) && at >= job.created_at
-                }
-            });
+            let beside = |earlier: &&&Job| match (earlier.finished, earlier.recorded) {
+                (Some((version, at)), _) => version > job.created.0 && at >= job.created_at,
+                (None, Some(recorded)) => recorded > job.created.0,
+                (None, None) => true,
+            };
+            let unfinished = jobs[..n].iter().find(beside);
             if let Some(earlier) = unfinished {
                 self.overlaps.push(format!("{} started beside {}", job.name, earlier.name));
             }
@@ -144,26 +144,26 @@ fn gap(record: &Record, fault: &Inflicted) -> Option<Duration> {
 impl Display for Audit {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (set, in_doubt, ran) = self.triggers;
-        writeln!(f, "{:<28}{:>8}", "Runs", self.runs)?;
-        writeln!(f, "{:<28}{:>8}", "ticks", self.ticks)?;
+        writeln!(f, "{:<36}{:>8}", "Runs", self.runs)?;
+        writeln!(f, "{:<36}{:>8}", "ticks", self.ticks)?;
         for (kind, count) in &self.jobs {
-            writeln!(f, "{:<28}{count:>8}", format!("Jobs: {kind}"))?;
+            writeln!(f, "{:<36}{count:>8}", format!("Jobs: {kind}"))?;
         }
         for (reason, count) in &self.skipped {
-            writeln!(f, "{:<28}{count:>8}", format!("ticks in the ledger: {reason}"))?;
+            writeln!(f, "{:<36}{count:>8}", format!("ticks not run: {reason}"))?;
         }
-        writeln!(f, "{:<28}{set:>8}  and {in_doubt} without an answer", "triggers set")?;
-        writeln!(f, "{:<28}{ran:>8}", "triggers run (some merged)")?;
-        writeln!(f, "{:<28}{:>8}", "creates not in the log", self.unlogged)?;
+        writeln!(f, "{:<36}{set:>8}  and {in_doubt} without an answer", "triggers set")?;
+        writeln!(f, "{:<36}{ran:>8}", "triggers run (some merged)")?;
+        writeln!(f, "{:<36}{:>8}", "creates not in the log", self.unlogged)?;
         let wrong =
             [("doubled", &self.doubled), ("lost", &self.lost), ("overlaps", &self.overlaps), ("other", &self.odd)];
         for (what, list) in wrong {
-            writeln!(f, "{what:<28}{:>8}", list.len())?;
+            writeln!(f, "{what:<36}{:>8}", list.len())?;
             for item in list.iter().take(20) {
                 writeln!(f, "    {item}")?;
             }
         }
-        writeln!(f, "{:<28}{:>8}", "strays", self.strays)?;
+        writeln!(f, "{:<36}{:>8}", "strays", self.strays)?;
         writeln!(f, "\n{:<20}{:>6}  until somebody led: median, longest", "fault", "times")?;
         for (fault, gaps) in &self.gaps {
             let [median, longest] =

@@ -172,10 +172,11 @@ impl Crew {
         send(std::fs::read_to_string(file).unwrap().trim().parse().unwrap(), signal);
     }
 
-    /// How many Jobs were deleted as strays, by the logs of all processes there ever were.
-    pub(crate) fn strays(&self) -> usize {
+    /// Lines with these words in the logs of all processes there ever were.
+    pub(crate) fn said(&self, words: &str) -> Vec<String> {
         let log = |n: usize| std::fs::read_to_string(self.folder.join(format!("operator-{n}.log"))).unwrap();
-        (1..=self.started).map(|n| log(n).matches("Stray").count()).sum()
+        let logs: Vec<String> = (1..=self.started).map(log).collect();
+        logs.iter().flat_map(|log| log.lines()).filter(|line| line.contains(words)).map(str::to_owned).collect()
     }
 }
 

@@ -11,6 +11,7 @@ use std::path::Path;
 use crds::{ConcurrencyPolicy, Run, SkippedTicks};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::ListParams;
 use marmot_operator::light::LightJob;
@@ -44,6 +45,8 @@ pub(crate) struct Job {
     pub(crate) created: (u64, bool),
     /// Version and time (to the second) of the first line that says that it has ended.
     pub(crate) finished: Option<(u64, Timestamp)>,
+    /// Version of the first Run that says so.
+    pub(crate) recorded: Option<u64>,
 }
 
 /// A Run and what was ever stored of it, by version.
@@ -56,6 +59,8 @@ pub(crate) struct History {
     pub(crate) since: Option<Timestamp>,
     pub(crate) generation: i64,
     pub(crate) states: BTreeMap<u64, State>,
+    /// What the operators said of ticks that were not run.
+    pub(crate) told: Vec<SkippedTicks>,
 }
 
 /// What one version of a Run says.
@@ -105,7 +110,22 @@ impl Record {
         for job in jobs.list(&ListParams::default()).await.unwrap() {
             record.note_job(job, false);
         }
+        for line in crew.said("ticks not run") {
+            record.note_told(&line);
+        }
         record
+    }
+
+    fn note_told(&mut self, line: &str) {
+        let field = |name: &str| {
+            let (_, rest) = line.split_once(&format!(" {name}=")).expect("a line has all fields");
+            rest.split(' ').next().unwrap().trim_matches('"').to_owned()
+        };
+        let time = |name: &str| Time(field(name).parse().expect("a time"));
+        let (reason, count) = (field("reason"), field("count").parse().expect("a number"));
+        let told = SkippedTicks { reason, count, from: time("from"), to: time("to") };
+        let run = field("run");
+        self.runs.values_mut().find(|history| history.name == run).expect("the Run is known").told.push(told);
     }
 
     fn note(&mut self, line: &str) {
@@ -147,6 +167,7 @@ impl Record {
             created_at: job.metadata.creation_timestamp.unwrap().0,
             created: (version, is_create),
             finished: None,
+            recorded: None,
         });
         // Lines are in the order of the answers, which is not always that of the versions.
         if is_create || version < known.created.0 {
@@ -172,6 +193,13 @@ impl Record {
         let annotations = run.metadata.annotations.unwrap_or_default();
         let status = run.status.unwrap_or_default();
         history.since = history.since.or(status.schedule_in_force.map(|in_force| in_force.since.0));
+        let stored = version(run.metadata.resource_version.as_deref());
+        // Its controller's line may be missing; its end was seen by then at the latest.
+        for ended in status.active_jobs.iter().filter(|job| job.finished) {
+            if let Some(job) = self.jobs.get_mut(&ended.uid) {
+                job.recorded = Some(job.recorded.map_or(stored, |first| first.min(stored)));
+            }
+        }
         let state = State {
             mark: status.last_schedule_time.map(|mark| mark.0),
             ledger: status.skipped_ticks,
@@ -179,7 +207,7 @@ impl Record {
             trigger_taken: annotations.get(crds::TRIGGER_TAKEN_ANNOTATION).map_or(0, |taken| taken.parse().unwrap()),
             trigger_count: status.trigger_count.unwrap_or_default(),
         };
-        history.states.insert(version(run.metadata.resource_version.as_deref()), state);
+        history.states.insert(stored, state);
     }
 }
 
