@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::events::{self, Events};
-use crate::index::{self, Index, Key, KnownJob};
+use crate::index::{self, Index, Key};
 use crate::leader::Term;
 use crate::light::{LightConfigMap, LightJob};
 use crate::memory::Memory;

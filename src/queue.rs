@@ -28,7 +28,7 @@ struct Inner {
     changed: VecDeque<Key>,
     /// Waiting or running Runs; a running one asked for again is looked at once more.
     state: HashMap<Key, Place>,
-    /// Looks under way, of either lane.
+    /// Looks under way, of either lane, but for those that only wait.
     running_due: usize,
     running_changes: usize,
 }
@@ -36,7 +36,11 @@ struct Inner {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Waiting(Lane),
-    Running { lane: Lane, again: Option<Lane> },
+    /// Counted in its lane; `None` once it only waits.
+    Running {
+        lane: Option<Lane>,
+        again: Option<Lane>,
+    },
 }
 
 /// A queue of Runs without duplicates.
@@ -88,7 +92,7 @@ impl Queue {
                 None => return None,
             };
             if inner.state.get(&key) == Some(&Place::Waiting(lane)) {
-                inner.state.insert(key.clone(), Place::Running { lane, again: None });
+                inner.state.insert(key.clone(), Place::Running { lane: Some(lane), again: None });
                 *inner.running(lane) += 1;
                 if inner.has_work() {
                     self.added.notify_one();
@@ -98,13 +102,24 @@ impl Queue {
         }
     }
 
+    /// The look at `key` waits for an answer: it is still the only one at that Run, but holds up nobody else any more.
+    pub fn waits(&self, key: &Key) {
+        let mut inner = self.lock();
+        if let Some(Place::Running { lane, again }) = inner.state.get(key).copied() {
+            inner.leave(lane);
+            inner.state.insert(key.clone(), Place::Running { lane: None, again });
+        }
+        if inner.has_work() {
+            self.added.notify_one();
+        }
+    }
+
     /// The look at `key` is over.
     pub fn done(&self, key: &Key) {
         let mut inner = self.lock();
         let again = match inner.state.remove(key) {
             Some(Place::Running { lane, again }) => {
-                let running = inner.running(lane);
-                *running = running.saturating_sub(1);
+                inner.leave(lane);
                 again
             }
             _ => None,
@@ -140,6 +155,14 @@ impl Inner {
         match lane {
             Lane::Due => &mut self.running_due,
             Lane::Change => &mut self.running_changes,
+        }
+    }
+
+    /// A look is over, or only waits.
+    fn leave(&mut self, lane: Option<Lane>) {
+        if let Some(lane) = lane {
+            let running = self.running(lane);
+            *running = running.saturating_sub(1);
         }
     }
 
@@ -203,6 +226,27 @@ mod tests {
             }
         });
         assert!(next.await.unwrap().name.starts_with("changed"));
+    }
+
+    // R38: looks that only wait hold up nobody, but each Run is still looked at once at a time.
+    #[tokio::test]
+    async fn looks_that_wait_leave_room_for_others() {
+        let queue = Queue::default();
+        let hung: Vec<Key> = (0..CHANGES).map(|number| key(&format!("hung{number}"))).collect();
+        for hung in &hung {
+            queue.push(hung.clone(), Lane::Change);
+            assert!(queue.take().is_some());
+        }
+        queue.push(key("other"), Lane::Change);
+        assert_eq!(queue.take(), None);
+        for hung in &hung {
+            queue.waits(hung);
+            queue.push(hung.clone(), Lane::Change);
+        }
+        assert_eq!(queue.take(), Some(key("other")));
+        assert_eq!(queue.take(), None, "never twice at once");
+        queue.done(&hung[0]);
+        assert_eq!(queue.take(), Some(hung[0].clone()));
     }
 
     #[tokio::test]

@@ -37,11 +37,12 @@ impl Slots {
         Slot(Arc::clone(&self.slots).acquire_owned().await.ok())
     }
 
-    /// Sees a look through. One that takes long gives its slot to others; where all seats are taken it keeps it. One of
-    /// which it is known that it hangs takes no slot, and waits for a seat.
-    pub async fn see_through(&self, slot: Slot, hangs: bool, look: impl Future<Output = ()>) {
+    /// Sees a look through. One that takes long gives its slot to others, and `waits` is told; where all seats are taken
+    /// it keeps it. One of which it is known that it hangs takes no slot, and waits for a seat.
+    pub async fn see_through(&self, slot: Slot, hangs: bool, waits: impl FnOnce(), look: impl Future<Output = ()>) {
         if hangs {
             drop(slot);
+            waits();
             let _seat = self.seats.acquire().await;
             return look.await;
         }
@@ -49,6 +50,9 @@ impl Slots {
         if tokio::time::timeout(MOMENT, &mut look).await.is_err() {
             let seat = self.seats.try_acquire();
             let _kept = seat.is_err().then_some(slot);
+            if seat.is_ok() {
+                waits();
+            }
             look.await;
         }
     }
@@ -67,7 +71,7 @@ mod tests {
     async fn hang(slots: &Arc<Slots>, count: usize, known: bool) {
         for _ in 0..count {
             let (slot, slots) = (slots.take().await, Arc::clone(slots));
-            tokio::spawn(async move { slots.see_through(slot, known, pending()).await });
+            tokio::spawn(async move { slots.see_through(slot, known, || (), pending()).await });
         }
     }
 
@@ -79,7 +83,7 @@ mod tests {
             let others = async {
                 hang(&slots, 100, known).await;
                 for _ in 0..1000 {
-                    slots.see_through(slots.take().await, false, ready(())).await;
+                    slots.see_through(slots.take().await, false, || (), ready(())).await;
                 }
             };
             tokio::time::timeout(PATIENCE, others).await.unwrap();
@@ -91,7 +95,7 @@ mod tests {
         let slots = Arc::new(Slots::default());
         let another = async {
             hang(&slots, 10_000, true).await;
-            slots.see_through(slots.take().await, false, ready(())).await;
+            slots.see_through(slots.take().await, false, || (), ready(())).await;
         };
         tokio::time::timeout(PATIENCE, another).await.unwrap();
     }
