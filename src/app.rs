@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use dashmap::DashMap;
 use kube::client::ClientBuilder;
+use scheduler::caps::Limits;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -49,23 +50,13 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     config.default_retry = false;
     let server = config.cluster_url.to_string();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let limits = args.limits();
     // Counted only where a cap needs it.
-    let unfinished = (!limits.are_off()).then(Arc::<Unfinished>::default);
+    let unfinished = (!args.limits().are_off()).then(Arc::<Unfinished>::default);
     let index = Arc::new(unfinished.clone().map_or_else(Index::default, Index::counting));
-    let (queue, synced) = (Arc::new(Queue::default()), Arc::new(Synced::default()));
+    let (queue, synced) = <(Arc<Queue>, Arc<Synced>)>::default();
     let ticker = Arc::new(Ticker::new(Arc::clone(&clock), Arc::clone(&queue)));
     let readiness = Readiness::default();
-    let mut metrics = Metrics::new();
-    metrics.show(metrics::Sources {
-        index: Arc::clone(&index),
-        queue: Arc::clone(&queue),
-        ticker: Arc::clone(&ticker),
-        readiness: readiness.clone(),
-        clock: Arc::clone(&clock),
-        per_run: args.metrics_per_run,
-    });
-    let metrics = Arc::new(metrics);
+    let metrics = instruments(&index, &queue, &ticker, &readiness, &clock, args.metrics_per_run);
     let client = ClientBuilder::try_from(config.clone()).context("the client for the API server cannot be made")?;
     let client = client.with_layer(&Skew::new(Arc::clone(&clock), Arc::clone(&metrics))).build();
 
@@ -90,21 +81,13 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         None => leader::alone(release.clone(), &metrics),
     };
 
-    let places = unfinished.map(|unfinished| {
-        let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
-        Arc::new(Places::new(limits, unfinished, queue, clock, Arc::clone(&metrics)))
-    });
+    let places = unfinished.map(|unfinished| places(args.limits(), unfinished, &queue, &clock, &metrics));
     let (events, event_writer) = Events::start(client.clone(), holder.clone(), Arc::clone(&metrics));
     let (marmot, sought) = locate(&args, &synced)?;
     let looks = args.debug_endpoint.then(Arc::<Looks>::default);
-    if let Some(looks) = &looks {
-        let _ = debug.set(DebugRuns {
-            looks: Arc::clone(looks),
-            index: Arc::clone(&index),
-            ticker: Arc::clone(&ticker),
-            leadership: leadership.clone(),
-            holder: holder.clone(),
-        });
+    if let Some(looks) = looks.clone() {
+        let (index, ticker, leadership) = (Arc::clone(&index), Arc::clone(&ticker), leadership.clone());
+        let _ = debug.set(DebugRuns { looks, index, ticker, leadership, holder: holder.clone() });
     }
     let controller = Arc::new(Controller {
         index: Arc::clone(&index),
@@ -115,13 +98,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
             client: client.clone(),
             index: Arc::clone(&index),
             clock: Arc::clone(&clock),
-            defaults: Defaults {
-                marmot: marmot.clone(),
-                image: args.image.clone(),
-                service_account: args.ingest_service_account.clone(),
-                runner: args.runner(),
-                job: job_defaults,
-            },
+            defaults: defaults(&args, marmot.clone(), job_defaults),
             metrics: Arc::clone(&metrics),
             events,
             places: places.clone(),
@@ -172,6 +149,43 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     event_writer.abort();
     serving.cancel();
     Ok(())
+}
+
+/// What the pods of all Runs share.
+fn defaults(args: &OperatorArgs, marmot: Address, job: JobDefaults) -> Defaults {
+    let (image, service_account) = (args.image.clone(), args.ingest_service_account.clone());
+    Defaults { marmot, image, service_account, runner: args.runner(), job }
+}
+
+/// The metrics, with what they read at each scrape.
+fn instruments(
+    index: &Arc<Index>,
+    queue: &Arc<Queue>,
+    ticker: &Arc<Ticker>,
+    readiness: &Readiness,
+    clock: &Arc<dyn Clock>,
+    per_run: bool,
+) -> Arc<Metrics> {
+    let mut metrics = Metrics::new();
+    metrics.show(metrics::Sources {
+        index: Arc::clone(index),
+        queue: Arc::clone(queue),
+        ticker: Arc::clone(ticker),
+        readiness: readiness.clone(),
+        clock: Arc::clone(clock),
+        per_run,
+    });
+    Arc::new(metrics)
+}
+
+fn places(
+    limits: Limits,
+    unfinished: Arc<Unfinished>,
+    queue: &Arc<Queue>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Arc<Places> {
+    Arc::new(Places::new(limits, unfinished, Arc::clone(queue), Arc::clone(clock), Arc::clone(metrics)))
 }
 
 /// Ends the process in order at SIGTERM and at Ctrl-C.

@@ -76,7 +76,7 @@ impl Controller {
             let (controller, slots) = (Arc::clone(&self), Arc::clone(&slots));
             looks.spawn(async move {
                 let hangs = controller.memory.get(&key).is_some_and(|memory| memory.hangs);
-                slots.see_through(slot, hangs, || controller.queue.waits(&key), controller.look(&key)).await;
+                slots.see_through(slot, hangs, || controller.queue.waits(&key), Box::pin(controller.look(&key))).await;
                 controller.queue.done(&key);
             });
         }

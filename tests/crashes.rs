@@ -3,6 +3,7 @@
 //!
 //! What is part of `make test` is every call with some of the faults; `make crashes` is all of it.
 #![allow(dead_code, unreachable_pub, reason = "its modules are private")]
+#![allow(clippy::large_futures, reason = "a play waits much longer than a copy takes")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests panic")]
 
 #[path = "crashes/ending.rs"]

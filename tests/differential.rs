@@ -1,6 +1,8 @@
 //! Whatever users do to a Run, and however often its operator dies: the Jobs are those that a plain reading of the rules
 //! gives, and after quiet time the Run stands as if its last spec had been the only one (R14, R19, R26, R27, R34).
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -170,14 +172,14 @@ async fn a_run_is_what_its_spec_says_whatever_has_happened() {
     println!("SEED={seed}");
     let world = World::new("differential").await;
     // Every Job there ever is.
-    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let ever = Arc::new(Mutex::new(BTreeSet::new()));
     let watch = {
-        let (jobs, seen) = (world.jobs(), Arc::clone(&seen));
+        let (jobs, ever) = (world.jobs(), Arc::clone(&ever));
         let config = watcher::Config::default().labels(&format!("{}=orders", crds::RUN_LABEL));
         tokio::spawn(async move {
             let stream = watcher(jobs, config).default_backoff().applied_objects();
             let note = |job: Job| {
-                seen.lock().unwrap().insert(job.name_any());
+                ever.lock().unwrap().insert(job.name_any());
                 futures::future::ready(Ok(()))
             };
             stream.try_for_each(note).await
@@ -201,7 +203,7 @@ async fn a_run_is_what_its_spec_says_whatever_has_happened() {
     trial.rests("the last edit").await;
     trial.trigger().await;
     let run = trial.rests("all").await;
-    assert_eq!(*seen.lock().unwrap(), trial.oracle.jobs, "SEED={seed}");
+    assert_eq!(*ever.lock().unwrap(), trial.oracle.jobs, "SEED={seed}");
 
     // A Run that has never known anything but the last spec.
     trial.world.create("fresh", trial.oracle.spec.clone()).await;

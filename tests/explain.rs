@@ -1,5 +1,7 @@
 //! `marmot-operator explain` on the real API server, state by state.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::process::Command;

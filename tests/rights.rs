@@ -20,6 +20,10 @@ use std::path::{Path, PathBuf};
 use marmot_operator::preflight::AGENT;
 use serde_json::Value;
 
+/// Needed, but only where a CronJob changes between the watch and our patch of it, which no test can time:
+/// `src/execute/takeover.rs` reads it anew then.
+const UNTIMELY: [&str; 1] = ["get cronjobs.batch"];
+
 /// The chart's folder.
 fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/marmot-operator")
@@ -84,8 +88,8 @@ fn the_chart_grants_what_was_used() {
     }
     assert!(!seen.is_empty(), "no log in {} shows the operator", folder.display());
     let granted = granted();
-    let (unused, missing): (Vec<_>, Vec<_>) =
-        (granted.difference(&seen).collect(), seen.difference(&granted).collect());
+    let unused: Vec<_> = granted.difference(&seen).filter(|right| !UNTIMELY.contains(&right.as_str())).collect();
+    let missing: Vec<_> = seen.difference(&granted).collect();
     assert!(
         unused.is_empty() && missing.is_empty(),
         "granted by the chart, but used in no test: {unused:?}\nused, but not granted by the chart: {missing:?}"

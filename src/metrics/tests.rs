@@ -67,7 +67,7 @@ fn showing(index: &Arc<Index>, seconds: i64, per_run: bool) -> Metrics {
     metrics
 }
 
-fn run(name: &str, version: &str, status: Value) -> Lenient<crds::Run> {
+fn run(name: &str, version: &str, status: &Value) -> Lenient<crds::Run> {
     let run = json!({
         "metadata": { "namespace": "sales", "name": name, "uid": name, "resourceVersion": version },
         "spec": { "runs": [{ "x": {} }] },
@@ -89,8 +89,8 @@ fn the_leader_alone_counts_runs() {
             { "name": "c", "uid": "2", "kind": "Trigger", "attempt": 1, "settledAt": "1970-01-01T00:00:00Z", "finished": true },
         ],
     });
-    index.apply_run(run("one", "1", failing)).unwrap();
-    index.apply_run(run("two", "1", json!({ "phase": "Scheduled" }))).unwrap();
+    index.apply_run(run("one", "1", &failing)).unwrap();
+    index.apply_run(run("two", "1", &json!({ "phase": "Scheduled" }))).unwrap();
     let metrics = showing(&index, 0, false);
     let counted = [
         r#"marmot_operator_runs{phase="Failed"} 1"#,
@@ -118,7 +118,7 @@ fn a_run_has_series_while_it_is_there() {
     let result = json!({ "job": "j", "kind": "Scheduled", "completionTime": at, "outcome": "Killed" });
     let status =
         json!({ "lastSuccessfulTime": at, "lastResult": result, "consecutiveFailures": 2, "nextScheduleTime": at });
-    index.apply_run(run("one", "1", status)).unwrap();
+    index.apply_run(run("one", "1", &status)).unwrap();
     let metrics = showing(&index, 0, true);
     metrics.set_leading(true);
     for line in [
@@ -139,7 +139,7 @@ fn a_run_has_series_while_it_is_there() {
 fn a_late_view_is_counted() {
     let index = Arc::new(Index::default());
     for version in ["5", "7", "7", "6"] {
-        let _ = index.apply_run(run("one", version, Value::Null)).unwrap();
+        let _ = index.apply_run(run("one", version, &Value::Null)).unwrap();
     }
     assert!(has(&showing(&index, 0, false), "marmot_operator_cache_stale_skips_total 1"));
 }
@@ -148,7 +148,7 @@ fn a_late_view_is_counted() {
 #[test]
 fn a_deletion_has_an_age() {
     let index = Arc::new(Index::default());
-    let mut going = run("one", "1", Value::Null).0.unwrap();
+    let mut going = run("one", "1", &Value::Null).0.unwrap();
     going.metadata.deletion_timestamp = Some(serde_json::from_value(json!("1970-01-01T00:01:00Z")).unwrap());
     index.apply_run(Lenient(Ok(going))).unwrap();
     let metrics = showing(&index, 90, false);

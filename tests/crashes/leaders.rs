@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// Plays it; everything that is drawn is drawn from `seed`.
 pub async fn play(seed: u64) {
     let world = World::new("leaders").await;
-    let seen = Seen::follow(&world).await;
+    let witness = Seen::follow(&world).await;
     let turns = Turns::new(Random::new(seed));
     let mut layers = Vec::new();
     let mut operators = Vec::new();
@@ -46,11 +46,11 @@ pub async fn play(seed: u64) {
     let edits = busy(&world, &layers, &mut random).await;
 
     let since = Instant::now();
-    while !at_rest(&layers, &seen.record.borrow()) {
-        assert!(since.elapsed() < PATIENCE, "no rest: {:#?}", seen.record.borrow().runs);
+    while !at_rest(&layers, &witness.record.borrow()) {
+        assert!(since.elapsed() < PATIENCE, "no rest: {:#?}", witness.record.borrow().runs);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    let record = seen.record.borrow().clone();
+    let record = witness.record.borrow().clone();
     let calls: Vec<usize> = layers.iter().map(|layer| layer.calls().len()).collect();
     println!("{} Jobs, calls of the two: {calls:?}, {edits} edits", record.made.len());
     assert!(calls.iter().all(|calls| *calls > 20), "both took part");

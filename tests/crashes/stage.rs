@@ -81,7 +81,7 @@ impl Stage {
         };
         tokio::select! {
             led = await_condition(self.world.api::<Lease>(), LEASE, is_held) => drop(led.expect("the watch goes on")),
-            crashed = crashes.wait_for(|crashes| *crashes > 0) => drop(crashed.expect("the layer is there")),
+            died = crashes.wait_for(|crashes| *crashes > 0) => drop(died.expect("the layer is there")),
         }
         let client = self.world.client.clone();
         let layer = Layer::start(&format!("{}-2", self.world.namespace), client, Call::decides, None).await;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::{Value, json};
 
 use crate::api::{Manners, Marmot};
-use crate::cli::{Batch, Cli, LOADED, TIME, USAGE, VERSIONS, Version};
+use crate::cli::{Batch, Cli, LOADED, TIME, VERSIONS, Version};
 use crate::pod::{Ended, Pod};
 use crate::{host, shelf};
 
@@ -156,13 +156,13 @@ fn pairs(version: Version) -> Vec<Case> {
 /// Teardowns.
 fn teardowns(version: Version) -> Vec<Case> {
     let asked = || Cli::new(version).asks();
-    let told = || asked().is_told_yes();
+    let told = || asked().told_yes();
     let fails = |why: &str| told().fails("Failed to destroy pipeline", why);
     vec![
         ("7 y or yes", told().destroys(4), "Succeeded", "Destroyed"),
         ("7 many", told().destroys(214), "Succeeded", "Destroyed"),
         ("7 empty stdin, y without newline", asked().fails("", "reading confirmation: EOF"), "Failed", "MarmotError"),
-        ("7 n", asked().is_told_no(), "Failed", "Cancelled"),
+        ("7 n", asked().told_no(), "Failed", "Cancelled"),
         ("7 server down", fails(&destroy(REFUSED)), "Failed", "MarmotUnreachable"),
         ("7 connection cut", fails(&destroy("EOF")), "Failed", "MarmotUnreachable"),
         ("7 wrong key", fails("request failed with status 401"), "Failed", "Unauthorized"),
@@ -283,7 +283,7 @@ fn the_real_marmot_says_the_same() {
     let said = source().starts().brings(Batch { errors: 1, ..created(3, 2) }).sums_up();
     same("10 on a server that tells", &ingest(&shelf(3), &failing), said);
 
-    let told = || new().asks().is_told_yes();
+    let told = || new().asks().told_yes();
     for holds in [0, 4, 12] {
         let marmot = Marmot::start(Manners { holds, ..Manners::default() });
         same("7", &host(Pod::new(), &marmot).destroy(), told().destroys(holds));

@@ -141,10 +141,10 @@ impl Cli {
             (batch.unchanged, CYAN, "="),
         ];
         // Of those that are lost nothing is said; here they are the first.
-        let mut index = batch.found.saturating_sub(kinds.iter().map(|(count, ..)| count).sum());
-        for (colour, symbol) in kinds.iter().flat_map(|(count, colour, symbol)| vec![(colour, symbol); *count]) {
+        let lost = batch.found.saturating_sub(kinds.iter().map(|(count, ..)| count).sum());
+        let told = kinds.iter().flat_map(|(count, colour, symbol)| vec![(colour, symbol); *count]);
+        for (index, (colour, symbol)) in (lost..).zip(told) {
             let _ = writeln!(cli.stdout, "  {colour}{symbol} Book.Shelf.book {index}{RESET}");
-            index += 1;
         }
         for index in 0..batch.lineage {
             let _ = writeln!(cli.stdout, "  {GREEN}+ lineage.CONTAINS.mrn://a -> mrn://book/shelf/book-{index}{RESET}");
@@ -220,12 +220,12 @@ impl Cli {
         cli
     }
 
-    pub fn is_told_no(mut self) -> Self {
+    pub fn told_no(mut self) -> Self {
         self.stdout += "Operation cancelled.\n";
         self
     }
 
-    pub fn is_told_yes(mut self) -> Self {
+    pub fn told_yes(mut self) -> Self {
         self.stdout += "\n  Destroying pipeline resources...\n";
         self
     }

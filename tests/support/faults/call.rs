@@ -18,8 +18,10 @@ impl Call {
     pub fn of(method: &Method, uri: &Uri) -> Self {
         let parts: Vec<&str> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
         let rest = match parts.as_slice() {
-            ["api", _, "namespaces", _, rest @ ..] | ["apis", _, _, "namespaces", _, rest @ ..] => rest,
-            ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
+            ["api", _, "namespaces", _, rest @ ..]
+            | ["apis", _, _, "namespaces", _, rest @ ..]
+            | ["api", _, rest @ ..]
+            | ["apis", _, _, rest @ ..] => rest,
             _ => &[],
         };
         let (resource, name) = match rest {
