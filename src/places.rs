@@ -1,6 +1,6 @@
-//! Caps across Runs, as far as they need the process around them: the line of [`caps`] between the index, which knows how
-//! many runs are unfinished, and the queue, which wakes who may start. What it holds is rebuilt from the claims of all
-//! Runs at the beginning of a term.
+//! Caps across Runs, as far as they need the process around them: the line of [`scheduler::caps`] between the index,
+//! which knows how many runs are unfinished, and the queue, which wakes who may start. What it holds is rebuilt from the
+//! claims of all Runs at the beginning of a term.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

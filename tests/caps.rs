@@ -84,10 +84,13 @@ async fn no_more_than_the_cap_run_and_all_run_in_the_end() {
 
     let seen = seen.lock().unwrap();
     assert!(seen.most <= 3, "{} unfinished at once", seen.most);
-    let expected: Vec<String> = (0..RUNS).map(|number| format!("run-{number:02}")).collect();
-    // Due at one instant, they go by name; of those in flight together the order is the API server's.
+    // All are due at one instant: the free places go to whoever asks first, those that wait go by name. Of those in flight
+    // together the order is the API server's.
+    let (first, waited) = seen.order.split_at(3);
+    let all = (0..RUNS).map(|number| format!("run-{number:02}"));
+    let expected: Vec<String> = all.filter(|run| !first.contains(run)).collect();
     let place = |run: &String| expected.iter().position(|one| one == run).unwrap();
-    let orderly = seen.order.iter().enumerate().all(|(at, run)| at.abs_diff(place(run)) < 3);
+    let orderly = waited.iter().enumerate().all(|(at, run)| at.abs_diff(place(run)) < 3);
     assert!(orderly, "{:?}", seen.order);
     assert_eq!(seen.order.iter().collect::<BTreeSet<_>>().len(), RUNS);
     assert_eq!(seen.order.len(), RUNS, "twice: {:?}", seen.order);
