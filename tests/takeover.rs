@@ -10,7 +10,7 @@ use crds::{Phase, Run};
 use jiff::{Timestamp, ToSpan};
 use k8s_openapi::api::batch::v1::CronJob;
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use support::legacy::{self, labels, owner, template};
 use support::operator::{World, is_ready_for, status};
@@ -46,7 +46,7 @@ async fn a_cron_job_is_taken_over() {
         assert_eq!(now.owner_references().len(), 1);
         assert_eq!(now.owner_references()[0].uid, run.uid().unwrap());
     }
-    let of_running = kube::api::ListParams::default().labels(&format!("job-name={}", running.name_any()));
+    let of_running = ListParams::default().labels(&format!("job-name={}", running.name_any()));
     let pods = pods.list(&of_running).await.unwrap().items;
     assert!(pods.len() == 1 && pods[0].metadata.deletion_timestamp.is_none(), "its pod runs on");
 
@@ -98,4 +98,37 @@ async fn a_one_shot_run_does_not_run_again() {
     assert_eq!(status(&run).last_result.unwrap().job, "orders");
     assert_eq!(world.job_names("orders").await, ["orders"]);
     assert_eq!(world.jobs().get("orders").await.unwrap().uid(), job.uid());
+}
+
+// R31: the mark is the CronJob's own where no Job of it is left; the other operator's triggers are runs like any other, and
+// its teardowns are left alone.
+#[tokio::test]
+async fn what_it_ran_is_known_although_its_jobs_were_pruned() {
+    let world = World::new("takeover-pruned").await;
+    let last = minutes_ago(3);
+    let (run, _) = legacy::run(&world, "0 0 1 1 *", last).await;
+    for (name, outcome) in [("orders-trigger-1767225600", "never"), ("orders-teardown-1767225600", "fast")] {
+        let job = json!({
+            "metadata": {
+                "name": name, "labels": labels(),
+                "ownerReferences": owner("runs.marmotdata.io/v1alpha1", "Run", "orders", &run.uid().unwrap()),
+            },
+            "spec": { "template": template(outcome) },
+        });
+        world.jobs().create(&PostParams::default(), &serde_json::from_value(job).unwrap()).await.unwrap();
+    }
+    let _operator = world.operator(&[]);
+
+    let taken = |run: &Run| status(run).take_over.is_some_and(|step| step.done) && status(run).active == Some(1);
+    let run = world.run_when("orders", "taken over", taken).await;
+    assert_eq!(status(&run).last_schedule_time.unwrap().0, last);
+    assert_eq!(status(&run).phase, Some(Phase::Running));
+    assert!(status(&run).skipped_ticks.is_empty());
+    let gone = |cron_job: Option<&CronJob>| cron_job.is_none();
+    let waited = kube::runtime::wait::await_condition(world.api::<CronJob>(), "orders", gone);
+    tokio::time::timeout(Duration::from_secs(40), waited).await.expect("the CronJob goes").unwrap();
+    for job in world.jobs().list(&ListParams::default()).await.unwrap().items {
+        assert_eq!(job.metadata.deletion_timestamp, None, "{} is left alone", job.name_any());
+    }
+    assert_eq!(world.job_names("orders").await, ["orders-teardown-1767225600", "orders-trigger-1767225600"]);
 }
