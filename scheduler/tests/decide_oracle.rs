@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
+use scheduler::claim::{CREATE_TIMEOUT, CREATE_WINDOW};
 use scheduler::names;
 use scheduler::policy::ConcurrencyPolicy::{self, Allow, Forbid, Replace};
 use scheduler::report::ConditionKind;
@@ -163,6 +164,9 @@ impl Pair {
                 let until = self.world.now + secs(*seconds);
                 self.world.restart_at(until);
                 self.oracle.down(until);
+                // A tick that the one before has claimed, and that is not to run now, is told once nothing more can come
+                // of its claim (R33).
+                self.wait((CREATE_WINDOW + CREATE_TIMEOUT).as_secs() + 1);
             }
             Op::Reschedule(which) => {
                 let (expression, zone) = SCHEDULES[*which];

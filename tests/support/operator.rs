@@ -208,6 +208,11 @@ async fn install_crd(client: &Client) {
         let established = kube::runtime::conditions::is_crd_established();
         let waited = tokio::time::timeout(PATIENCE, await_condition(crds, name, established)).await;
         waited.expect("the CRD is established in time").expect("the watch goes on");
+        // Established is a little earlier than served.
+        let runs: Api<Run> = Api::all(client.clone());
+        while runs.list(&ListParams::default().limit(1)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     };
     Box::pin(INSTALLED.get_or_init(|| install)).await;
 }
