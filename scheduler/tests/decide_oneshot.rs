@@ -79,6 +79,7 @@ fn a_change_during_a_run_obeys_the_policy(#[case] policy: ConcurrencyPolicy, #[c
     world.repipeline("c");
     assert_eq!(world.started().len(), at_once);
     if policy == Forbid {
+        assert!(world.state.claims.is_empty(), "what waits claims nothing (R7)");
         world.finish("orders-gen1", Outcome::Succeeded);
         assert_eq!(world.started(), ["orders-gen1", "orders-gen3"]);
     }

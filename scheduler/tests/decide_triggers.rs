@@ -129,6 +129,18 @@ fn triggers_that_wait_merge() {
     assert_eq!(world.started().len(), 2);
 }
 
+// R27, R7: what waits for the active run claims nothing, so it costs one write, which says so.
+#[test]
+fn a_trigger_that_waits_claims_nothing() {
+    let mut world = World::new(under(Forbid, HOURLY), at("10:30:00"));
+    world.trigger();
+    let writes = world.writes;
+    world.trigger();
+    assert!(world.state.claims.is_empty(), "{:?}", world.state.claims);
+    world.look_at(at("10:45:00"));
+    assert_eq!(world.writes, writes + 1);
+}
+
 // R27: set while the taken one has no Job yet.
 #[test]
 fn a_trigger_set_while_the_taken_one_is_refused_is_another_run() {
