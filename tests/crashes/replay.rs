@@ -70,7 +70,9 @@ async fn play_all(scenario: Scenario, golden: &Ending, calls: &[Call], points: &
     }
     assert!(failures.is_empty(), "{scenario:?}\n{}", failures.join("\n"));
     // A busy machine may make one call of two, or two of one.
-    assert!(missed <= 1 + points.len() / 4, "{missed} of {} faults never came to pass", points.len());
+    // Timing decides whether the last calls come; but a replay without any fault would prove nothing.
+    let struck = points.len() - missed;
+    assert!(struck > 0 && missed <= 1 + points.len() / 4, "{missed} of {} faults never came to pass", points.len());
 }
 
 async fn golden(scenario: Scenario) -> (Ending, Vec<Call>) {
