@@ -208,9 +208,10 @@ async fn install_crd(client: &Client) {
         let established = kube::runtime::conditions::is_crd_established();
         let waited = tokio::time::timeout(PATIENCE, await_condition(crds, name, established)).await;
         waited.expect("the CRD is established in time").expect("the watch goes on");
-        // Established is a little earlier than served.
+        // Established is a little earlier than served, and served a second or two earlier than published.
         let runs: Api<Run> = Api::all(client.clone());
-        while runs.list(&ListParams::default().limit(1)).await.is_err() {
+        let served = async || runs.list(&ListParams::default().limit(1)).await.is_ok();
+        while !served().await || marmot_operator::preflight::check(client, "").await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
