@@ -37,10 +37,14 @@ pub async fn main(args: &ReachArgs) -> ExitCode {
 }
 
 async fn ask(url: &Uri) -> Result<StatusCode, String> {
-    let mut config = kube::Config::new(url.clone());
+    // The client puts the server's part before the request's.
+    let path = url.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let request = Request::get(path).body(Body::empty()).map_err(|error| error.to_string())?;
+    let mut server = url.clone().into_parts();
+    server.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+    let server = Uri::from_parts(server).map_err(|error| format!("{error}: write http://HOST:PORT/PATH"))?;
+    let mut config = kube::Config::new(server);
     config.accept_invalid_certs = true;
-    // The path stands in the base already.
-    let request = Request::get("").body(Body::empty()).map_err(|error| error.to_string())?;
     let client = kube::Client::try_from(config).map_err(|error| preflight::chain(&error))?;
     let response = client.send(request).await.map_err(|error| preflight::chain(&error))?;
     Ok(response.status())
