@@ -89,7 +89,7 @@ for program in "${programs[@]}"; do
   read -r name module package <<<"$program"
   provide "$name" "$module" "$package"
 done
-for program in cluster demo candidate; do
+for program in cluster demo candidate history; do
   [[ -x $bin/$program ]] || build . "$bin/$program" "./cmd/$program"
 done
 echo "$bin"
