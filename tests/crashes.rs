@@ -36,6 +36,8 @@ use stage::Trouble;
 const CRASHES: &[Fault] = &[Fault::Kill(Side::Before), Fault::Kill(Side::After)];
 /// What the network and the API server do to a call. The late one arrives when its sender has given it up.
 const ANSWERS: &[Fault] = &[
+    Fault::Close(Side::After),
+    Fault::Close(Side::Before),
     Fault::Reset(Side::After),
     Fault::Reset(Side::Before),
     Fault::Refuse(500),
@@ -44,7 +46,8 @@ const ANSWERS: &[Fault] = &[
     Fault::Late(Duration::from_secs(7)),
 ];
 /// Those of them that do not make a play much longer.
-const SOME_ANSWERS: &[Fault] = &[Fault::Reset(Side::After), Fault::Refuse(500), Fault::Refuse(429)];
+const SOME_ANSWERS: &[Fault] = 
+    &[Fault::Close(Side::After), Fault::Reset(Side::After), Fault::Refuse(500), Fault::Refuse(429)];
 const STALE: &[Fault] = &[Fault::Outdate, Fault::KillAndOutdate];
 
 /// Each call of each scenario, with the faults in turns.
