@@ -58,7 +58,6 @@ async fn play(name: &str, seed: u64, runs: usize, every: Duration, next: impl Fn
         let Some(fault) = next(&mut random) else { break };
         inflicted.push(crew.inflict(fault, &mut random).await);
         crew.fill(random.usize(2..=3));
-        crew.led().await;
     }
     let given = load.stop().await;
     let record = record::Record::read(&crew);

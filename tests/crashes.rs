@@ -46,7 +46,7 @@ const ANSWERS: &[Fault] = &[
     Fault::Late(Duration::from_secs(7)),
 ];
 /// Those of them that do not make a play much longer.
-const SOME_ANSWERS: &[Fault] = 
+const SOME_ANSWERS: &[Fault] =
     &[Fault::Close(Side::After), Fault::Reset(Side::After), Fault::Refuse(500), Fault::Refuse(429)];
 const STALE: &[Fault] = &[Fault::Outdate, Fault::KillAndOutdate];
 

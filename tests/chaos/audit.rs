@@ -36,6 +36,9 @@ impl Audit {
         audit.triggers = (given.triggers.set, given.triggers.in_doubt, 0);
         for job in record.jobs.values() {
             *audit.jobs.entry(job.kind.clone()).or_default() += 1;
+            if !record.runs.contains_key(&job.run) {
+                audit.strays.push(format!("{} is of no Run", job.name));
+            }
         }
         for (uid, run) in &record.runs {
             let mut jobs: Vec<&Job> = record.jobs.values().filter(|job| job.run == *uid).collect();
