@@ -3,6 +3,7 @@
 
 mod support;
 
+use rstest::rstest;
 use scheduler::policy::ConcurrencyPolicy::Allow;
 use scheduler::state::{LEDGER_LEN, SkipReason, Skipped, State};
 use support::{Creates, World, at, every, schedule_spec, tick, under};
@@ -43,6 +44,19 @@ fn a_claim_at_or_before_the_mark_is_not_subtracted_from_the_missed_ticks() {
     world.restart_at(at("10:55:00"));
     let missed: u64 = world.skips().filter(|skipped| skipped.from == at("10:30:00")).map(|skipped| skipped.count).sum();
     assert_eq!(missed, 2, "10:30 and 10:40");
+}
+
+// R16, R33: ticks whose creates are not answered are told once the next ones have come due, whatever becomes of those.
+#[rstest]
+#[case::minutely("* * * * *", "11:00:59", 59)]
+#[case::every_five_seconds("@every 5s", "10:05:29", 55)]
+fn ticks_overtaken_while_creates_hang_do_not_pile_up(#[case] schedule: &str, #[case] until: &str, #[case] told: u64) {
+    let mut world = World::new(under(Allow, schedule), at("10:00:30"));
+    world.creates = Creates::Lost;
+    world.advance_to(at(until));
+    let skipped: u64 = world.skips().map(|skipped| skipped.count).sum();
+    assert!(skipped >= told && world.state.claims.len() <= 5, "{skipped} told, {:#?}", world.state.claims);
+    assert_eq!(world.state.ledger.len(), 1, "{:#?}", world.state.ledger);
 }
 
 // R16: a late entry does not turn the newest one around.
