@@ -12,6 +12,7 @@ use scheduler::caps::Limits;
 
 use crate::cli::explain::ExplainArgs;
 use crate::cli::next::NextArgs;
+use crate::cli::reach::ReachArgs;
 use crate::cli::validate::ValidateArgs;
 use crate::leader::{self, LeaderConfig};
 use crate::objects::Runner;
@@ -44,6 +45,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Show when a schedule runs next, and what daylight saving does to it
     Next(NextArgs),
+    /// Tell whether addresses answer from here; `helm test` asks so for the operator's metrics and Marmot
+    Reach(ReachArgs),
     /// Check manifests of Runs without a cluster
     Validate(ValidateArgs),
     /// Run marmot inside an ingestion pod and tell how it really ended; the operator's Jobs call this

@@ -1,8 +1,9 @@
-//! Commands for people: what a schedule means, what is wrong with a manifest, and why a Run does not run.
+//! Commands for people: what a schedule means, what is wrong with a manifest, why a Run does not run, and what can be reached.
 
 pub mod explain;
 pub mod manifest;
 pub mod next;
+pub mod reach;
 pub mod validate;
 
 use clap::ValueEnum;

@@ -13,6 +13,8 @@ use kube::api::ObjectMeta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// The user of Marmot's image, which names it only: of a number Kubernetes can check that it is not root.
+const MARMOT_USER: i64 = 10_001;
 /// Volumes of these names are the operator's own.
 const OWN_VOLUMES: &str = "marmot-";
 
@@ -42,7 +44,7 @@ pub enum DefaultsError {
 /// other field is taken whole.
 ///
 /// None of it shapes the hash of a one-shot Run, so a change here runs nothing (R26).
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct JobDefaults {
     /// CPU and memory of the ingestion container.
@@ -71,8 +73,36 @@ pub struct JobDefaults {
     pub affinity: Option<Affinity>,
     /// Priority class of the pod.
     pub priority_class_name: Option<String>,
-    /// Security context of the pod.
+    /// Security context of the pod; unless given, the user of Marmot's image. Null or empty leaves the user to cluster or
+    /// image.
     pub pod_security_context: Option<PodSecurityContext>,
+}
+
+impl Default for JobDefaults {
+    /// Without a file: only the user is set.
+    fn default() -> Self {
+        let user = PodSecurityContext {
+            run_as_user: Some(MARMOT_USER),
+            run_as_group: Some(MARMOT_USER),
+            ..PodSecurityContext::default()
+        };
+        Self {
+            resources: None,
+            backoff_limit: None,
+            active_deadline_seconds: None,
+            env: Vec::new(),
+            env_from: Vec::new(),
+            volumes: Vec::new(),
+            volume_mounts: Vec::new(),
+            image_pull_policy: None,
+            image_pull_secrets: None,
+            node_selector: None,
+            tolerations: None,
+            affinity: None,
+            priority_class_name: None,
+            pod_security_context: Some(user),
+        }
+    }
 }
 
 impl JobDefaults {
@@ -86,12 +116,15 @@ impl JobDefaults {
         Self::parse(&text).map_err(|message| DefaultsError::Invalid { path: path.to_owned(), message })
     }
 
-    /// Reads a text. An empty one sets nothing.
+    /// Reads a text. An empty one is as good as none.
     fn parse(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
         let mut fields: Map<String, Value> = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        if let Some(context @ Value::Null) = fields.get_mut("podSecurityContext") {
+            *context = Value::Object(Map::new());
+        }
         fields.retain(|_, value| !value.is_null());
         if let Some(resources) = fields.get_mut("resources") {
             write_quantities(resources);

@@ -1,11 +1,12 @@
 //! How a Job ended in the words of its pods: the runner's termination message, or what the kubelet says without one (R36).
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use scheduler::observation::{Finished, Observation, ObservedJob};
 use scheduler::state::Outcome;
 
 use crate::objects;
 use crate::runner::report::{self, Report};
+use crate::start_error;
 
 /// Longest message taken over, in characters. The runner's are no longer; other images may write what they like.
 const MAX_MESSAGE: usize = 1024;
@@ -80,14 +81,33 @@ fn of_pod(pod: &Pod) -> Option<Ending> {
         let message = status.message.clone().unwrap_or_default();
         return Some(Ending { outcome: Outcome::Killed, reason: word(reason), message: cut(&message) });
     }
-    let terminated = terminated(pod).filter(|terminated| terminated.exit_code != 0)?;
-    let (outcome, message) = if terminated.reason.as_deref() == Some("OOMKilled") {
-        let message = "the container ran out of memory: raise spec.resources.limits.memory".to_owned();
-        (Outcome::Killed, message)
-    } else {
-        (Outcome::Failed, format!("the container ended with exit code {} and said nothing", terminated.exit_code))
+    let (container, terminated) = failed(pod)?;
+    let code = terminated.exit_code;
+    let (outcome, message) = match terminated.reason.as_deref() {
+        Some("OOMKilled") => {
+            (Outcome::Killed, "the container ran out of memory: raise spec.resources.limits.memory".to_owned())
+        }
+        Some(reason) if start_error::is_start_error(reason) => {
+            let message = terminated.message.as_deref().unwrap_or_default();
+            (Outcome::Failed, start_error::explain(&container.image, message))
+        }
+        _ if container.name == objects::CONTAINER => {
+            (Outcome::Failed, format!("the container ended with exit code {code} and said nothing"))
+        }
+        _ => (Outcome::Failed, format!("the container {} ended with exit code {code}", container.name)),
     };
-    Some(Ending { outcome, reason: word(terminated.reason.as_deref().unwrap_or_default()), message })
+    Some(Ending { outcome, reason: word(terminated.reason.as_deref().unwrap_or_default()), message: cut(&message) })
+}
+
+/// The container that failed: that of `marmot`, or one that it waits for.
+fn failed(pod: &Pod) -> Option<(&ContainerStatus, &ContainerStateTerminated)> {
+    let status = pod.status.as_ref()?;
+    let mains = status.container_statuses.iter().flatten().filter(|container| container.name == objects::CONTAINER);
+    let mut containers = mains.chain(status.init_container_statuses.iter().flatten());
+    containers.find_map(|container| {
+        let terminated = container.state.as_ref()?.terminated.as_ref()?;
+        (terminated.exit_code != 0).then_some((container, terminated))
+    })
 }
 
 fn reported(report: &Report) -> Ending {
@@ -172,6 +192,23 @@ mod tests {
         assert_eq!(finished.message.as_deref(), Some("the Job's; its last attempt: in words"));
     }
 
+    // R36: the runner is brought by an init container.
+    #[test]
+    fn a_container_before_it_may_have_failed() {
+        let mut pod = pod("2026-01-01T00:00:00Z", json!({ "exitCode": 0 }));
+        let status = pod.status.as_mut().unwrap();
+        let mut statuses = status.container_statuses.take().unwrap();
+        statuses[1].state = None;
+        let mut before = statuses[1].clone();
+        before.name = "marmot-runner".to_owned();
+        before.state =
+            Some(serde_json::from_value(json!({ "terminated": { "exitCode": 2, "reason": "Error" } })).unwrap());
+        (status.container_statuses, status.init_container_statuses) = (Some(statuses), Some(vec![before]));
+        let ending = newest(&[pod], "job", Outcome::Failed).unwrap();
+        assert_eq!((ending.outcome, ending.reason.as_str()), (Outcome::Failed, "Error"));
+        assert_eq!(ending.message, "the container marmot-runner ended with exit code 2");
+    }
+
     // R36: what the kubelet says when the container could not.
     #[test]
     fn without_a_message() {
@@ -179,11 +216,16 @@ mod tests {
             (json!({ "exitCode": 137, "reason": "OOMKilled" }), Outcome::Killed, "OOMKilled"),
             (json!({ "exitCode": 1, "reason": "Error" }), Outcome::Failed, "Error"),
             (json!({ "exitCode": 1, "reason": "Error", "message": "not JSON" }), Outcome::Failed, "Error"),
+            (json!({ "exitCode": 128, "reason": "StartError" }), Outcome::Failed, "StartError"),
             (said("Failed", "not one word", 1), Outcome::Failed, "Error"),
         ] {
             let ending = newest(&[pod("2026-01-01T00:00:00Z", terminated)], "job", Outcome::Failed).unwrap();
             assert_eq!((ending.outcome, ending.reason.as_str()), (outcome, reason));
         }
+        let message = "unable to start container process: exec: \"sh\": executable file not found in $PATH: unknown";
+        let started = json!({ "exitCode": 128, "reason": "StartError", "message": message });
+        let ending = newest(&[pod("2026-01-01T00:00:00Z", started)], "job", Outcome::Failed).unwrap();
+        assert!(ending.message.contains("has no shell (sh)"), "{}", ending.message);
         let mut evicted = pod("2026-01-01T00:00:00Z", json!({ "exitCode": 143 }));
         evicted.status.as_mut().unwrap().reason = Some("Evicted".to_owned());
         assert_eq!(newest(&[evicted], "job", Outcome::Failed).unwrap().reason, "Evicted");

@@ -3,6 +3,7 @@
 //! Whatever carries the higher resourceVersion wins, and the answer to a write goes in like a watch event. So no look is
 //! ever based on a state older than this process' own last write to that Run (R33).
 
+mod cron_jobs;
 mod jobs;
 mod unfinished;
 
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crds::Run;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use dashmap::mapref::one::RefMut;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -203,8 +205,25 @@ impl Index {
     /// Takes in a Job; returns the Run it belongs to.
     pub fn apply_job(&self, job: &LightJob) -> Option<Key> {
         let owner = owner_uid(&job.metadata)?;
+        let jobs = self.jobs.entry(owner.to_owned()).or_default();
+        self.put_job(owner, jobs, Arc::new(KnownJob::of(job)?))
+    }
+
+    /// Takes in the answer to the deletion of a Job. One that is gone stays gone: the watch may have been faster.
+    pub fn apply_going_job(&self, job: &LightJob) -> Option<Key> {
+        let owner = owner_uid(&job.metadata)?;
+        let jobs = self.jobs.get_mut(owner)?;
         let job = Arc::new(KnownJob::of(job)?);
-        let mut jobs = self.jobs.entry(owner.to_owned()).or_default();
+        let is_known = jobs.iter().any(|known| known.uid() == job.uid());
+        is_known.then(|| self.put_job(owner, jobs, job)).flatten()
+    }
+
+    fn put_job(
+        &self,
+        owner: &str,
+        mut jobs: RefMut<'_, String, Vec<Arc<KnownJob>>>,
+        job: Arc<KnownJob>,
+    ) -> Option<Key> {
         let known = jobs.iter_mut().find(|known| known.name() == job.name());
         if known.as_ref().is_some_and(|known| {
             known.uid() == job.uid() && !self.is_news(&job.resource_version, &known.resource_version)
@@ -294,60 +313,6 @@ impl Index {
         all.filter_map(|config| is_unlisted(&config.metadata, listed).then(|| config.metadata.clone())).collect()
     }
 
-    /// Takes in a CronJob; returns the Run that controls it.
-    pub fn apply_cron_job(&self, mut cron_job: LightCronJob) -> Option<Key> {
-        cron_job.metadata.managed_fields = None;
-        let owner = controller_uid(&cron_job.metadata, crds::KIND)?.to_owned();
-        let uid = cron_job.metadata.uid.clone()?;
-        let is_news = |known: &LightCronJob| self.is_news(version(&cron_job.metadata), version(&known.metadata));
-        if self.cron_jobs.get(&uid).is_some_and(|known| !is_news(&known)) {
-            return None;
-        }
-        self.cron_jobs.insert(uid, Arc::new(cron_job));
-        self.key_of(&owner)
-    }
-
-    /// Forgets a deleted CronJob; returns the Run that controlled it.
-    pub fn remove_cron_job(&self, metadata: &ObjectMeta) -> Option<Key> {
-        self.cron_jobs.remove(metadata.uid.as_deref()?);
-        self.key_of(controller_uid(metadata, crds::KIND)?)
-    }
-
-    /// The CronJob of that UID.
-    #[must_use]
-    pub fn cron_job(&self, uid: &str) -> Option<Arc<LightCronJob>> {
-        self.cron_jobs.get(uid).map(|cron_job| Arc::clone(&cron_job))
-    }
-
-    /// Each CronJob that the Run of that UID controls, oldest first.
-    #[must_use]
-    pub fn cron_jobs(&self, run: &str) -> Vec<Arc<LightCronJob>> {
-        if self.cron_jobs.is_empty() {
-            return Vec::new();
-        }
-        let all = self.cron_jobs.iter().map(|cron_job| Arc::clone(&cron_job));
-        let mut own: Vec<_> =
-            all.filter(|cron_job| controller_uid(&cron_job.metadata, crds::KIND) == Some(run)).collect();
-        let age = |cron_job: &LightCronJob| cron_job.metadata.creation_timestamp.clone().map(|time| time.0);
-        own.sort_by_key(|cron_job| (age(cron_job), cron_job.metadata.uid.clone()));
-        own
-    }
-
-    /// The Job of that UID, if a CronJob controls it, with the UID of that.
-    #[must_use]
-    pub fn foreign_job(&self, uid: &str) -> Option<(String, Arc<KnownJob>)> {
-        let owners = self.cron_jobs.iter().map(|cron_job| cron_job.key().clone()).collect::<Vec<_>>();
-        let of = |owner: String| self.jobs(&owner).into_iter().find(|job| job.uid() == uid).map(|job| (owner, job));
-        owners.into_iter().find_map(of)
-    }
-
-    /// Metadata of every CronJob that a new list does not show.
-    #[must_use]
-    pub fn unlisted_cron_jobs(&self, listed: &HashSet<String>) -> Vec<ObjectMeta> {
-        let all = self.cron_jobs.iter();
-        all.filter_map(|known| is_unlisted(&known.metadata, listed).then(|| known.metadata.clone())).collect()
-    }
-
     /// Metadata of every Run that a new list does not show.
     #[must_use]
     pub fn unlisted_runs(&self, listed: &HashSet<String>) -> Vec<ObjectMeta> {
@@ -406,3 +371,6 @@ fn controller_uid<'a>(metadata: &'a ObjectMeta, kind: &str) -> Option<&'a str> {
 fn version(metadata: &ObjectMeta) -> &str {
     metadata.resource_version.as_deref().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@ pub mod queue;
 pub mod runner;
 pub mod skew;
 pub mod slots;
+pub mod start_error;
 pub mod status;
 pub mod telemetry;
 pub mod ticker;

@@ -13,13 +13,15 @@ fn main() -> anyhow::Result<ExitCode> {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(app::run(*args))?;
         }
         Command::Crd => print!("{}", crds::crd_yaml().map_err(anyhow::Error::msg)?),
-        Command::Explain(args) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            return Ok(runtime.block_on(cli::explain::main(&args)));
-        }
+        Command::Explain(args) => return Ok(one_thread()?.block_on(cli::explain::main(&args))),
         Command::Next(args) => return Ok(cli::next::main(&args)),
+        Command::Reach(args) => return Ok(one_thread()?.block_on(cli::reach::main(&args))),
         Command::Validate(args) => return Ok(cli::validate::main(&args)),
         Command::Runner(command) => return Ok(runner::main(&command)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

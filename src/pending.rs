@@ -3,6 +3,8 @@
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use scheduler::observation::Problem;
 
+use crate::start_error;
+
 /// Longest message taken over.
 const MAX_MESSAGE: usize = 400;
 
@@ -16,10 +18,10 @@ pub fn why(pods: &[Pod]) -> Option<Problem> {
         return Some(problem("NoPod", message));
     };
     let status = pod.status.as_ref()?;
+    let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     if status.phase.as_deref() != Some("Pending") {
-        return None;
+        return containers.find_map(never_ran);
     }
-    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let waiting = |container: &ContainerStatus| {
         let waiting = container.state.as_ref()?.waiting.as_ref()?;
         let reason = waiting.reason.as_deref().filter(|reason| *reason != "PodInitializing")?;
@@ -32,7 +34,14 @@ pub fn why(pods: &[Pod]) -> Option<Problem> {
         let condition = failed.next()?;
         Some(problem(condition.reason.as_deref().unwrap_or("Unschedulable"), condition.message.as_deref()?))
     };
-    containers.into_iter().find_map(waiting).or_else(unscheduled)
+    containers.find_map(waiting).or_else(unscheduled)
+}
+
+/// Its program could not be started; the Job makes another pod, which will end the same way.
+fn never_ran(container: &ContainerStatus) -> Option<Problem> {
+    let terminated = container.state.as_ref()?.terminated.as_ref()?;
+    let reason = terminated.reason.as_deref().filter(|reason| start_error::is_start_error(reason))?;
+    Some(problem(reason, &start_error::explain(&container.image, terminated.message.as_deref().unwrap_or_default())))
 }
 
 /// The kubelet says the same thing in turns with two words; the first of them is kept here.
@@ -45,6 +54,10 @@ fn explain(image: &str, reason: &str, message: &str) -> Problem {
             reason,
             "a volume is not ready; a Secret or ConfigMap that it names may be missing (`kubectl describe pod` says which)",
         ),
+        "CreateContainerError" | "RunContainerError" => problem(reason, &start_error::explain(image, message)),
+        "CreateContainerConfigError" if message.contains("runAsNonRoot") => {
+            problem(reason, &start_error::explain(image, message))
+        }
         _ => problem(reason, message),
     }
 }
@@ -71,11 +84,25 @@ mod tests {
         }] })
     }
 
+    fn never_ran_pod(reason: &str) -> Value {
+        let message =
+            "runc create failed: unable to start container process: exec: \"marmot\": executable file not found";
+        json!({ "phase": "Failed", "containerStatuses": [{
+            "name": "marmot-ingest", "image": "example.org/marmot:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "terminated": { "exitCode": 128, "reason": reason, "message": message } },
+        }] })
+    }
+
     // R41
     #[rstest]
     #[case(waits("ErrImagePull", "x"), Some(("ImagePull", "example.org/marmot:1")))]
     #[case(waits("ImagePullBackOff", "y"), Some(("ImagePull", "example.org/marmot:1")))]
     #[case(waits("CreateContainerConfigError", "secret \"db\" not found"), Some(("CreateContainerConfigError", "db")))]
+    #[case(waits("CreateContainerConfigError", "container has runAsNonRoot and image has non-numeric user (marmot)"),
+        Some(("CreateContainerConfigError", "set podSecurityContext.runAsUser")))]
+    #[case(waits("CreateContainerError", "no command specified"), Some(("CreateContainerError", "example.org/marmot:1")))]
+    #[case(never_ran_pod("StartError"), Some(("StartError", "has no program marmot")))]
+    #[case(never_ran_pod("Error"), None)]
     #[case(waits("ContainerCreating", ""), Some(("ContainerCreating", "Secret")))]
     #[case(waits("PodInitializing", ""), None)]
     #[case(json!({ "phase": "Running" }), None)]

@@ -192,7 +192,7 @@ fn named(fields: &[String]) -> String {
 }
 
 /// An error with its causes: what went wrong on the network stands at their end only.
-fn chain(error: &dyn StdError) -> String {
+pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -38,6 +38,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 #[must_use]
 pub fn main(command: &Command) -> ExitCode {
     let (task, common) = match command {
+        Command::Expand { config, target } => return config::expand_for_parent(config, target),
         Command::Install { directory } => {
             return match install::install(directory) {
                 Ok(_) => ExitCode::SUCCESS,
@@ -75,7 +76,7 @@ fn run(command: &Command, common: &Common) -> (Report, u8) {
     let config = match command {
         Command::Destroy { pipeline, .. } => Config::named(pipeline, &common.work_dir),
         Command::Ingest { config, .. } => Config::expanded(config, &common.work_dir),
-        Command::Install { .. } => return failed("CannotStart", String::new()),
+        Command::Install { .. } | Command::Expand { .. } => return failed("CannotStart", String::new()),
     };
     let config = match config {
         Ok(config) => config,

@@ -177,3 +177,36 @@ fn the_zone_of_the_process_does_not_matter() {
         assert!(stdout(&answer).contains("2026-07-01T06:00:00Z"), "{zone}: {}", stdout(&answer));
     }
 }
+
+/// Answers one request with that status, and says what was asked for.
+fn answering(status: &'static str) -> (String, std::thread::JoinHandle<String>) {
+    use std::io::{BufRead as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/livez", listener.local_addr().expect("bound"));
+    let answer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a request");
+        let mut asked = String::new();
+        std::io::BufReader::new(stream.try_clone().expect("cloned")).read_line(&mut asked).expect("read");
+        write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").expect("written");
+        asked
+    });
+    (url, answer)
+}
+
+#[test]
+fn reach_tells_what_answers_and_what_does_not() {
+    let ((well, asked), (badly, _)) = (answering("200 OK"), answering("503 Service Unavailable"));
+    let answer = marmot_operator(&["reach", &well]);
+    assert_eq!((stdout(&answer), answer.status.code()), (format!("{well} answers 200 OK\n"), Some(0)));
+    assert_eq!(asked.join().expect("asked").trim_end(), "GET /livez HTTP/1.1");
+    // Each is asked, whatever the ones before have said.
+    let answer = marmot_operator(&["reach", &badly, "http://127.0.0.1:1/metrics"]);
+    assert_eq!(answer.status.code(), Some(1));
+    let said = stdout(&answer);
+    let (first, second) = said.trim_end().split_once('\n').expect("two lines");
+    assert_eq!(first, format!("{badly} answers 503 Service Unavailable"));
+    assert!(
+        second.starts_with("http://127.0.0.1:1/metrics cannot be reached: ") && second.contains("refused"),
+        "{second}"
+    );
+}

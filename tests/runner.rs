@@ -306,6 +306,22 @@ fn output_passes_unchanged_and_memory_stays_bounded() {
     assert!(kib < 24 * 1024, "{memory}");
 }
 
+// R36: what a large pipeline takes is given back before `marmot` starts.
+#[test]
+fn a_large_pipeline_takes_no_memory_beside_marmot() {
+    let memory_with = |runs: &Value| {
+        let pod = Pod::with_script("grep VmRSS /proc/$PPID/status >memory; echo 'Error: x' >&2").env("WORD", "x");
+        let text = marmot_operator::pipeline::render("books", &runs.to_string()).unwrap();
+        fs::write(pod.dir.join("pipeline.yaml"), text).unwrap();
+        assert_ends(&pod.ingest(), "Failed", "MarmotError", 1);
+        pod.file("memory").split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let tables: Vec<_> = (0..20_000).map(|n| json!({ "name": format!("table_{n}"), "word": "${WORD}" })).collect();
+    let (small, large) = (memory_with(&shelf(1)), memory_with(&json!([{ "shelf": { "tables": tables } }])));
+    eprintln!("the runner beside marmot: {small} KiB, {large} KiB for a large pipeline");
+    assert!(large < small + 1024, "{small} KiB became {large} KiB");
+}
+
 // R36: nobody reads the output any more: the run goes on and is judged.
 #[test]
 fn a_closed_log_does_not_end_the_run() {

@@ -7,7 +7,7 @@ use rstest::rstest;
 use scheduler::decision::News;
 use scheduler::legacy_kind;
 use scheduler::observation::{ForeignJob, ObservedCronJob};
-use scheduler::report::ConditionKind;
+use scheduler::report::{ConditionKind, Phase};
 use scheduler::state::{Outcome, RunKind};
 use support::{World, at, every, one_shot, tick};
 
@@ -178,6 +178,22 @@ fn a_one_shot_run_is_done(#[case] generation: i64, #[case] runs: usize) {
     world.run.generation = generation;
     world.look();
     assert_eq!(world.started().len(), runs);
+}
+
+// R4, R31: how the newest run ended stays how the Run stands, and is not told again.
+#[rstest]
+#[case(Outcome::Succeeded, Phase::Succeeded, 0)]
+#[case(Outcome::Failed, Phase::Failed, 1)]
+fn a_run_keeps_how_it_ended(#[case] outcome: Outcome, #[case] phase: Phase, #[case] failures: i32) {
+    let mut world = World::unseen(one_shot(), at("10:00:00"));
+    world.report.observed_generation = 1;
+    world.appear("orders", RunKind::OneShot);
+    world.jobs.get_mut("orders").unwrap().legacy = true;
+    world.finish_unseen("orders", outcome);
+    world.look();
+    assert_eq!((world.report.phase, world.state.consecutive_failures), (phase, failures));
+    assert_eq!(world.state.last_result.as_ref().unwrap().outcome, outcome);
+    assert!(!world.news.iter().any(|news| matches!(news, News::Finished(_))), "{:?}", world.news);
 }
 
 // R31: its unfinished Jobs are active runs.

@@ -111,8 +111,28 @@ fn what_a_run_says_itself_counts_more() {
 #[case("backoffLimit:\n")]
 fn nothing_sets_nothing(#[case] text: &str) {
     assert_eq!(JobDefaults::parse(text).unwrap(), JobDefaults::default());
-    let own = run(json!({ "env": [] }));
-    assert_eq!(JobDefaults::default().fill(&own), own);
+    let user = json!({ "runAsUser": 10001, "runAsGroup": 10001 });
+    assert_eq!(
+        JobDefaults::default().fill(&run(json!({ "env": [] }))),
+        run(json!({ "env": [], "podSecurityContext": user }))
+    );
+}
+
+// R8: Marmot's image names its user, and the kubelet does not start it under `runAsNonRoot` without a number.
+#[rstest]
+#[case("", json!({}), (Some(10001), Some(10001)))]
+#[case("backoffLimit: 1", json!({}), (Some(10001), Some(10001)))]
+#[case("", json!({ "podSecurityContext": { "runAsUser": 4711 } }), (Some(4711), Some(10001)))]
+#[case("podSecurityContext: {runAsUser: 1000}", json!({}), (Some(1000), None))]
+#[case("podSecurityContext: {}", json!({}), (None, None))]
+#[case("podSecurityContext:", json!({}), (None, None))]
+fn the_user_is_that_of_marmots_image_unless_told(
+    #[case] text: &str,
+    #[case] spec: Value,
+    #[case] expected: (Option<i64>, Option<i64>),
+) {
+    let context = JobDefaults::parse(text).unwrap().fill(&run(spec)).spec.pod_security_context.unwrap_or_default();
+    assert_eq!((context.run_as_user, context.run_as_group), expected);
 }
 
 #[rstest]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
-use scheduler::observation::{Observation, Waiting};
+use scheduler::observation::{Observation, ObservedJob, Waiting};
+use scheduler::state::Outcome;
 use tracing::warn;
 
 use super::{ExecuteError, Executor, Plan, namespace};
@@ -25,8 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 2;
 
 impl Executor {
-    /// Puts what the pods say into the ends of Jobs that are about to be recorded. Without the runner they say nothing, and
-    /// are not asked.
+    /// Puts what the pods say into the ends of Jobs that are about to be recorded. Without the runner those that succeeded
+    /// say nothing, and are not asked.
     ///
     /// # Errors
     ///
@@ -38,16 +39,13 @@ impl Executor {
         memory: &mut Memory,
         observation: &mut Observation,
     ) -> Result<(), ExecuteError> {
-        if self.defaults.runner.is_none() {
-            return Ok(());
-        }
-        let awaited: Vec<_> = ending::awaited(observation).map(|job| (job.name.clone(), job.uid.clone())).collect();
-        for (name, uid) in awaited {
-            if !memory.endings.contains_key(&uid) {
+        let outcome = |job: &ObservedJob| Some((job.name.clone(), job.uid.clone(), job.finished.as_ref()?.outcome));
+        let awaited: Vec<_> = ending::awaited(observation).filter_map(outcome).collect();
+        for (name, uid, outcome) in awaited {
+            let tells = self.defaults.runner.is_some() || outcome != Outcome::Succeeded;
+            if tells && !memory.endings.contains_key(&uid) {
                 let pods = self.pods_of(term, namespace, memory, &name).await?;
-                let job = observation.jobs.iter().find(|job| job.uid == uid);
-                let outcome = job.and_then(|job| job.finished.as_ref()).map(|finished| finished.outcome);
-                let ending = outcome.and_then(|outcome| ending::newest(&pods, &uid, outcome));
+                let ending = ending::newest(&pods, &uid, outcome);
                 memory.endings.insert(uid, ending);
             }
         }

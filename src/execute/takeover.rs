@@ -21,7 +21,7 @@ impl Executor {
         let call = api.patch(&name, &params, &patch);
         match self.call(plan.term, Verb::Patch, Resource::CronJobs, &name, call).await {
             Ok(suspended) => {
-                self.index.apply_cron_job(suspended);
+                self.index.apply_called_cron_job(suspended);
                 Ok(())
             }
             Err(error) => self.refresh_cron_job(plan, &known, error).await,
@@ -67,9 +67,13 @@ impl Executor {
         match self.call(plan.term, Verb::Delete, Resource::CronJobs, &name, call).await {
             Ok(answer) => {
                 match answer.left() {
-                    Some(going) if going.metadata.deletion_timestamp.is_some() => self.index.apply_cron_job(going),
-                    _ => self.index.remove_cron_job(&known.metadata),
-                };
+                    Some(going) if going.metadata.deletion_timestamp.is_some() => {
+                        self.index.apply_called_cron_job(going)
+                    }
+                    _ => {
+                        self.index.remove_cron_job(&known.metadata);
+                    }
+                }
                 Ok(())
             }
             Err(error) => self.refresh_cron_job(plan, &known, error).await,
@@ -89,10 +93,12 @@ impl Executor {
         let name = known.metadata.name.clone().unwrap_or_default();
         let api: Api<LightCronJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
         match self.call(plan.term, Verb::Get, Resource::CronJobs, &name, api.get(&name)).await {
-            Ok(found) => self.index.apply_cron_job(found),
-            Err(ExecuteError::Gone { .. }) => self.index.remove_cron_job(&known.metadata),
+            Ok(found) => self.index.apply_called_cron_job(found),
+            Err(ExecuteError::Gone { .. }) => {
+                self.index.remove_cron_job(&known.metadata);
+            }
             Err(error) => return Err(error),
-        };
+        }
         Ok(())
     }
 }

@@ -15,6 +15,14 @@ pub enum Command {
         /// Directory, an emptyDir shared with that container
         directory: PathBuf,
     },
+    /// Write a pipeline with the environment filled in; `ingest` calls this, so that what it takes of memory goes with it
+    #[command(hide = true)]
+    Expand {
+        /// The pipeline
+        config: PathBuf,
+        /// File to be written, in memory
+        target: PathBuf,
+    },
     /// Run marmot ingest and tell how it really ended
     Ingest {
         /// The pipeline; ${NAME} in its strings is taken from the environment

@@ -4,9 +4,10 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::ser::Formatter;
 
@@ -47,16 +48,29 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
+    /// The process that expands it could not be started, or ended without an answer.
+    #[error("the pipeline cannot be expanded: {0}")]
+    NoAnswer(String),
+    /// What that process found.
+    #[error("{message}")]
+    Refused {
+        /// Its reason.
+        reason: String,
+        /// Its words.
+        message: String,
+    },
 }
 
 impl ConfigError {
     /// One stable word for it.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &str {
         match self {
             Self::Unreadable { .. } | Self::Syntax { .. } => "InvalidPipeline",
             Self::Expand(_) => "UnsetVariable",
             Self::NotInMemory(_) | Self::Unwritable { .. } => "NoWorkDirectory",
+            Self::NoAnswer(_) => "CannotStart",
+            Self::Refused { reason, .. } => reason,
         }
     }
 }
@@ -73,27 +87,44 @@ pub struct Config {
     written: bool,
 }
 
+/// What [`expand_for_parent`] prints. Without values: the parent has the same environment.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+struct Answer {
+    written: bool,
+    sources: usize,
+    variables: Vec<String>,
+}
+
+/// Why it did not: a [`ConfigError`] on its way to the parent.
+#[derive(Deserialize, Serialize)]
+struct Refusal {
+    reason: String,
+    message: String,
+}
+
 impl Config {
     /// Reads the mounted pipeline and expands it. One without anything to expand is used where it lies.
+    ///
+    /// A process of its own does that: a tree of a large pipeline is several times its size, and this process stays beside
+    /// `marmot` to the end.
     ///
     /// # Errors
     ///
     /// See [`ConfigError`]; its words name the place in the pipeline and hold no values.
     pub fn expanded(path: &Path, work_dir: &Path) -> Result<Self, ConfigError> {
-        let text =
-            fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let mut pipeline: Value = serde_saphyr::from_str(&text)
-            .map_err(|error| ConfigError::Syntax { path: path.to_owned(), at: place(&error) })?;
-        drop(text);
-        let expanded = expand::expand(&mut pipeline, environment)?;
-        let sources = pipeline.get("runs").and_then(Value::as_array).into_iter().flatten();
-        let sources = sources.filter_map(Value::as_object).map(serde_json::Map::len).sum();
-        let values = expanded.values.into_values().collect();
-        if expanded.changed {
-            Ok(Self { path: write(work_dir, &pipeline)?, sources, values, written: true })
-        } else {
-            Ok(Self { path: path.to_owned(), sources, values, written: false })
-        }
+        let no_answer = |error: &dyn std::fmt::Display| ConfigError::NoAnswer(error.to_string());
+        let target = file_in(work_dir);
+        let program = std::env::current_exe().map_err(|error| no_answer(&error))?;
+        let mut child = Command::new(program);
+        child.args(["runner", "expand"]).args([path, &target]).stdin(Stdio::null()).stderr(Stdio::inherit());
+        let output = child.output().map_err(|error| no_answer(&error))?;
+        let answer: Result<Answer, Refusal> =
+            serde_json::from_slice(&output.stdout).map_err(|_| no_answer(&output.status))?;
+        let Answer { written, sources, variables } =
+            answer.map_err(|Refusal { reason, message }| ConfigError::Refused { reason, message })?;
+        let values = variables.iter().filter_map(|name| std::env::var(name).ok()).collect();
+        let path = if written { target } else { path.to_owned() };
+        Ok(Self { path, sources, values, written })
     }
 
     /// A pipeline of nothing but a name, which is all that `--destroy` reads.
@@ -102,9 +133,32 @@ impl Config {
     ///
     /// Where the file cannot be written.
     pub fn named(pipeline: &str, work_dir: &Path) -> Result<Self, ConfigError> {
-        let path = write(work_dir, &serde_json::json!({ "name": pipeline }))?;
+        let path = file_in(work_dir);
+        write(&path, &serde_json::json!({ "name": pipeline }))?;
         Ok(Self { path, sources: 0, values: Vec::new(), written: true })
     }
+}
+
+/// `runner expand`: does the work of [`Config::expanded`] and prints what came of it.
+pub(super) fn expand_for_parent(path: &Path, target: &Path) -> ExitCode {
+    let answer = expand_to(path, target)
+        .map_err(|error| Refusal { reason: error.reason().to_owned(), message: error.to_string() });
+    let printed = serde_json::to_string(&answer).map(|line| writeln!(io::stdout(), "{line}"));
+    if matches!(printed, Ok(Ok(()))) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn expand_to(path: &Path, target: &Path) -> Result<Answer, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let mut pipeline: Value = serde_saphyr::from_str(&text)
+        .map_err(|error| ConfigError::Syntax { path: path.to_owned(), at: place(&error) })?;
+    drop(text);
+    let expanded = expand::expand(&mut pipeline, environment)?;
+    if expanded.changed {
+        write(target, &pipeline)?;
+    }
+    let sources = pipeline.get("runs").and_then(Value::as_array).into_iter().flatten();
+    let sources = sources.filter_map(Value::as_object).map(serde_json::Map::len).sum();
+    Ok(Answer { written: expanded.changed, sources, variables: expanded.variables.into_iter().collect() })
 }
 
 impl Drop for Config {
@@ -129,25 +183,29 @@ fn environment(name: &str) -> Variable {
     }
 }
 
+/// Where the expanded pipeline lies.
+fn file_in(work_dir: &Path) -> PathBuf {
+    work_dir.join(format!("pipeline-{}.yaml", std::process::id()))
+}
+
 /// Writes a pipeline that only its owner may read.
-fn write(work_dir: &Path, pipeline: &Value) -> Result<PathBuf, ConfigError> {
+fn write(path: &Path, pipeline: &Value) -> Result<(), ConfigError> {
     let unwritable = |path: &Path, source| ConfigError::Unwritable { path: path.to_owned(), source };
+    let work_dir = path.parent().unwrap_or(path);
     let medium = statfs(work_dir).map_err(|error| unwritable(work_dir, error.into()))?.filesystem_type();
     if medium != TMPFS_MAGIC && medium != RAMFS_MAGIC {
         return Err(ConfigError::NotInMemory(work_dir.to_owned()));
     }
-    let path = work_dir.join(format!("pipeline-{}.yaml", std::process::id()));
     let result = (|| {
         // A container that was started again in the same pod finds the file of its predecessor.
-        match fs::remove_file(&path) {
+        match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(&yaml(pipeline)?)
     })();
-    result.map_err(|source| unwritable(&path, source))?;
-    Ok(path)
+    result.map_err(|source| unwritable(path, source))
 }
 
 /// JSON that YAML 1.1 reads as the same: what YAML takes for a line break or does not allow is escaped.

@@ -1,6 +1,6 @@
 //! `${NAME}` in the pipeline, out of the environment (R36, R37).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -11,8 +11,8 @@ const MAX_LISTED: usize = 10;
 /// What an expansion did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expanded {
-    /// The variables that were used, with their values: secrets, as far as anybody can tell.
-    pub values: BTreeMap<String, String>,
+    /// The variables that were used: their values are secrets, as far as anybody can tell.
+    pub variables: BTreeSet<String>,
     /// Whether any text changed, if only `$${` into `${`.
     pub changed: bool,
 }
@@ -147,7 +147,7 @@ impl<L: Fn(&str) -> Variable> Walk<L> {
     fn variable(&mut self, variable: &str, path: &str) -> Option<String> {
         match (self.lookup)(variable) {
             Variable::Text(value) => {
-                self.expanded.values.insert(variable.to_owned(), value.clone());
+                self.expanded.variables.insert(variable.to_owned());
                 // A value that spells its own reference changes nothing, but has been used all the same.
                 self.expanded.changed = true;
                 return Some(value);
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(config["name"], "${USER}");
         assert_eq!(config["runs"][0]["pg"]["${USER}"], 5);
         assert_eq!(config["runs"][0]["pg"]["deep"][0]["x"][0], "ingest");
-        assert_eq!(done.values.into_iter().collect::<Vec<_>>(), [("USER".to_owned(), "ingest".to_owned())]);
+        assert_eq!(done.variables.into_iter().collect::<Vec<_>>(), ["USER"]);
         assert!(done.changed);
         assert!(!expand(&mut json!({ "runs": [{ "pg": { "a": "$x" } }] }), lookup).unwrap().changed);
         assert!(!expand(&mut json!({}), lookup).unwrap().changed);

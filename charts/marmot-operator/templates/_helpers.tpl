@@ -84,6 +84,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- range $field, $value := merge $given (omit $ingest "image" "serviceAccount") }}
 {{- if $value }}{{ $_ := set $file $field $value }}{{ end }}
 {{- end }}
+{{- /* Said even if it is nothing: unsaid, the operator would set the user of Marmot's image. */}}
+{{- $_ := set $file "podSecurityContext" ($ingest.podSecurityContext | default dict) }}
 {{- toYaml $file }}
 {{- end }}
 

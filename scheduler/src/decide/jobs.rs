@@ -66,7 +66,7 @@ pub(super) fn finish(look: &mut Look<'_>) {
     delete_strays(look);
 }
 
-fn result_of(job: &ObservedJob, kind: RunKind) -> Option<RunResult> {
+pub(super) fn result_of(job: &ObservedJob, kind: RunKind) -> Option<RunResult> {
     let finished = job.finished.as_ref()?;
     Some(RunResult {
         job: job.name.clone(),

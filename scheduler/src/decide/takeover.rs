@@ -2,10 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Look;
+use super::{Look, jobs};
 use crate::decision::{Effect, News};
 use crate::observation::ObservedCronJob;
-use crate::state::{ActiveJob, OneShot, RunKind, TakeOver};
+use crate::state::{ActiveJob, OneShot, Outcome, RunKind, TakeOver};
 
 /// A suspended CronJob may still make the Job it had decided on before it saw the suspension.
 const QUIET: SignedDuration = SignedDuration::from_secs(10);
@@ -70,6 +70,7 @@ fn settle(look: &mut Look<'_>, cron_job: &ObservedCronJob, step: &mut TakeOver) 
         // Ticks after the mark are owed, even those that came due during the take-over.
         in_force.since = in_force.since.min(mark);
     }
+    inherit(look);
     step.done = true;
     look.news.push(News::TookOver { cron_job: cron_job.name.clone() });
     look.then.push(Effect::DeleteCronJob(cron_job.uid.clone()));
@@ -112,7 +113,26 @@ fn count_as_done(look: &mut Look<'_>) {
     let made = look.jobs.iter().any(|job| job.legacy && job.kind == RunKind::OneShot && job.name == obs.run.name);
     if is_first && (told || made) {
         look.state.one_shot = Some(OneShot { hash: obs.spec.pipeline_hash.clone(), generation: obs.run.generation });
+        inherit(look);
     }
+}
+
+/// How the newest run of the other operator ended is how the Run stands (R4). It was told when it ended: this is no news.
+fn inherit(look: &mut Look<'_>) {
+    if look.state.last_result.is_some() {
+        return;
+    }
+    let ended = look.jobs.iter().filter(|job| job.legacy).filter_map(|job| jobs::result_of(job, job.kind));
+    let Some(result) = ended.max_by(|a, b| (a.finished_at, &a.job).cmp(&(b.finished_at, &b.job))) else { return };
+    let state = &mut look.state;
+    state.last_run = state.last_run.max(result.started_at);
+    if result.outcome == Outcome::Succeeded {
+        state.last_success = state.last_success.max(Some(result.finished_at));
+    } else {
+        state.last_failure = state.last_failure.max(Some(result.finished_at));
+        state.consecutive_failures = state.consecutive_failures.max(1);
+    }
+    state.last_result = Some(result);
 }
 
 /// What kind of run a Job of the other operator carries, by its name: it has no label for that (R31).

@@ -14,6 +14,13 @@ run unnoticed <<'SPEC'
 env: [{name: MARMOT_API_KEY, value: wrong}]
 runs: [{shelf: {assets: 1, password: x}}]
 SPEC
+run foreign <<SPEC
+image: $E2E_OPERATOR_IMAGE
+imagePullPolicy: IfNotPresent
+backoffLimit: 0
+teardownOnDelete: false
+runs: [{shelf: {assets: 1, password: x}}]
+SPEC
 ended direct Succeeded CompletionsReached
 pod=$(pod_of direct-gen1)
 is "pod/$pod" .spec.containers[0].command '["marmot","ingest","-c","/config/pipeline.yaml","--host","$(MARMOT_HOST)"]'
@@ -24,9 +31,15 @@ ended unnoticed Succeeded CompletionsReached
 k logs "pod/$(pod_of unnoticed-gen1)" | holds "the log" "request failed with status 401"
 prove "and a wrong key is called a success"
 
+ended foreign Failed StartError "the image $E2E_OPERATOR_IMAGE has no program marmot"
+k describe "$RUNS" foreign | holds "kubectl describe run" "has no program marmot"
+prove "an image without marmot: $(wide foreign | tr -s ' ')"
+k delete "$RUNS/foreign" --timeout="${PATIENCE}s" >/dev/null || fail "foreign does not go"
+
 # Teardown goes through a shell then, and this image has none.
 k delete "$RUNS/direct" --wait=false >/dev/null
 becomes "$RUNS/direct" '.status.conditions[?(@.type=="Ready")].reason' TeardownFailed
+field "$RUNS/direct" '.status.conditions[?(@.type=="Ready")].message' | holds "Ready of direct" "has no shell (sh), which a teardown without the runner needs: switch the runner on"
 prove "a teardown without shell: $(field "$RUNS/direct" '.status.conditions[?(@.type=="Ready")].message')"
 switch true
 goes "$RUNS/direct" 180

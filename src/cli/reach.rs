@@ -1,0 +1,47 @@
+//! `marmot-operator reach`: whether addresses answer from where this runs. The pod of `helm test` asks so, whose image may
+//! have no program for it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use http::{Request, StatusCode, Uri};
+use kube::client::Body;
+
+use crate::preflight;
+
+/// Longest wait for one answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Flags of `reach`.
+#[derive(Args, Clone, Debug)]
+pub struct ReachArgs {
+    /// Addresses to ask; certificates are not checked, which is Marmot's own affair
+    #[arg(required = true, value_name = "URL")]
+    urls: Vec<Uri>,
+}
+
+/// Asks each address once and says what came; success if all answered well.
+pub async fn main(args: &ReachArgs) -> ExitCode {
+    let mut well = true;
+    for url in &args.urls {
+        let answer = tokio::time::timeout(TIMEOUT, ask(url)).await;
+        let answer = answer.unwrap_or_else(|_| Err(format!("nothing came within {} s", TIMEOUT.as_secs())));
+        well &= matches!(answer, Ok(status) if status.is_success());
+        match answer {
+            Ok(status) => println!("{url} answers {status}"),
+            Err(error) => println!("{url} cannot be reached: {error}"),
+        }
+    }
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn ask(url: &Uri) -> Result<StatusCode, String> {
+    let mut config = kube::Config::new(url.clone());
+    config.accept_invalid_certs = true;
+    // The path stands in the base already.
+    let request = Request::get("").body(Body::empty()).map_err(|error| error.to_string())?;
+    let client = kube::Client::try_from(config).map_err(|error| preflight::chain(&error))?;
+    let response = client.send(request).await.map_err(|error| preflight::chain(&error))?;
+    Ok(response.status())
+}

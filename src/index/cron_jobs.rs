@@ -1,0 +1,78 @@
+//! What the operator before this one made of Runs (R31).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::{Index, Key, KnownJob, controller_uid, is_unlisted, version};
+use crate::light::LightCronJob;
+
+#[allow(clippy::must_use_candidate, reason = "the Run to look at matters to the watches, not after our own writes")]
+impl Index {
+    /// Takes in a CronJob; returns the Run that controls it.
+    pub fn apply_cron_job(&self, mut cron_job: LightCronJob) -> Option<Key> {
+        cron_job.metadata.managed_fields = None;
+        let owner = controller_uid(&cron_job.metadata, crds::KIND)?.to_owned();
+        let uid = cron_job.metadata.uid.clone()?;
+        let is_news = |known: &LightCronJob| self.is_news(version(&cron_job.metadata), version(&known.metadata));
+        if self.cron_jobs.get(&uid).is_some_and(|known| !is_news(&known)) {
+            return None;
+        }
+        self.cron_jobs.insert(uid, Arc::new(cron_job));
+        self.key_of(&owner)
+    }
+
+    /// Takes in the answer to one of our own calls about a CronJob. One that is gone stays gone: the watch may have been
+    /// faster, and while there is a CronJob no tick of the Run is run.
+    pub fn apply_called_cron_job(&self, mut cron_job: LightCronJob) {
+        cron_job.metadata.managed_fields = None;
+        let uid = cron_job.metadata.uid.as_deref().unwrap_or_default();
+        if let Some(mut known) = self.cron_jobs.get_mut(uid)
+            && self.is_news(version(&cron_job.metadata), version(&known.metadata))
+        {
+            *known = Arc::new(cron_job);
+        }
+    }
+
+    /// Forgets a deleted CronJob; returns the Run that controlled it.
+    pub fn remove_cron_job(&self, metadata: &ObjectMeta) -> Option<Key> {
+        self.cron_jobs.remove(metadata.uid.as_deref()?);
+        self.key_of(controller_uid(metadata, crds::KIND)?)
+    }
+
+    /// The CronJob of that UID.
+    #[must_use]
+    pub fn cron_job(&self, uid: &str) -> Option<Arc<LightCronJob>> {
+        self.cron_jobs.get(uid).map(|cron_job| Arc::clone(&cron_job))
+    }
+
+    /// Each CronJob that the Run of that UID controls, oldest first.
+    #[must_use]
+    pub fn cron_jobs(&self, run: &str) -> Vec<Arc<LightCronJob>> {
+        if self.cron_jobs.is_empty() {
+            return Vec::new();
+        }
+        let all = self.cron_jobs.iter().map(|cron_job| Arc::clone(&cron_job));
+        let mut own: Vec<_> =
+            all.filter(|cron_job| controller_uid(&cron_job.metadata, crds::KIND) == Some(run)).collect();
+        let age = |cron_job: &LightCronJob| cron_job.metadata.creation_timestamp.clone().map(|time| time.0);
+        own.sort_by_key(|cron_job| (age(cron_job), cron_job.metadata.uid.clone()));
+        own
+    }
+
+    /// The Job of that UID, if a CronJob controls it, with the UID of that.
+    #[must_use]
+    pub fn foreign_job(&self, uid: &str) -> Option<(String, Arc<KnownJob>)> {
+        let owners = self.cron_jobs.iter().map(|cron_job| cron_job.key().clone()).collect::<Vec<_>>();
+        let of = |owner: String| self.jobs(&owner).into_iter().find(|job| job.uid() == uid).map(|job| (owner, job));
+        owners.into_iter().find_map(of)
+    }
+
+    /// Metadata of every CronJob that a new list does not show.
+    #[must_use]
+    pub fn unlisted_cron_jobs(&self, listed: &HashSet<String>) -> Vec<ObjectMeta> {
+        let all = self.cron_jobs.iter();
+        all.filter_map(|known| is_unlisted(&known.metadata, listed).then(|| known.metadata.clone())).collect()
+    }
+}

@@ -1,0 +1,43 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn object<K: serde::de::DeserializeOwned>(kind: &str, owner: &str, version: u64, rest: &Value) -> K {
+    let owners = json!([{ "apiVersion": "runs.marmotdata.io/v1alpha1", "kind": "Run", "name": "orders", "uid": owner,
+                          "controller": true }]);
+    let mut object = json!({ "apiVersion": "batch/v1", "kind": kind, "spec": {}, "metadata": {
+        "name": "orders", "namespace": "data", "uid": "uid", "resourceVersion": version.to_string(),
+        "ownerReferences": owners, "creationTimestamp": "2026-01-01T00:00:00Z",
+        "labels": { crds::RUN_LABEL: "orders", crds::KIND_LABEL: "OneShot" },
+    } });
+    object["metadata"].as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    serde_json::from_value(object).unwrap()
+}
+
+// R31: else the CronJob would hold the Run's ticks until the operator is started again.
+#[test]
+fn a_cron_job_that_the_watch_has_seen_go_is_not_brought_back_by_the_answer_to_its_deletion() {
+    let index = Index::default();
+    let known: LightCronJob = object("CronJob", "run", 1, &json!({}));
+    let going: LightCronJob = object("CronJob", "run", 2, &json!({ "deletionTimestamp": "2026-01-01T00:00:01Z" }));
+    index.apply_cron_job(known);
+    index.apply_called_cron_job(going.clone());
+    assert!(index.cron_jobs("run")[0].metadata.deletion_timestamp.is_some(), "the answer counts while it is there");
+    index.remove_cron_job(&going.metadata);
+    index.apply_called_cron_job(going);
+    assert!(index.cron_jobs("run").is_empty());
+}
+
+// R17, R18: else the Job would count as unfinished for ever.
+#[test]
+fn a_job_that_the_watch_has_seen_go_is_not_brought_back_by_the_answer_to_its_deletion() {
+    let index = Index::default();
+    let known: LightJob = object("Job", "run", 1, &json!({}));
+    let going: LightJob = object("Job", "run", 2, &json!({ "deletionTimestamp": "2026-01-01T00:00:01Z" }));
+    index.apply_job(&known);
+    index.apply_going_job(&going);
+    assert!(index.jobs("run")[0].observed().unwrap().deleting_since.is_some(), "the answer counts while it is there");
+    index.remove_job(&going.metadata);
+    index.apply_going_job(&going);
+    assert!(index.jobs("run").is_empty());
+}
