@@ -22,20 +22,26 @@ mod seen;
 mod stage;
 mod support;
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use crds::ConcurrencyPolicy::{Allow, Forbid, Replace};
+use faults::Layer;
 use faults::fault::{Fault, Side};
 use replay::{Extent, replay, replay_in};
 use rstest::rstest;
 use scenario::Scenario::{
     self, Beside, Edit, EditBetween, Election, Failover, History, TakeOver, Teardown, Tick, Trigger,
 };
+use serde_json::Value;
 use stage::Trouble;
 
 const CRASHES: &[Fault] = &[Fault::Kill(Side::Before), Fault::Kill(Side::After)];
 /// What the network and the API server do to a call. The late one arrives when its sender has given it up.
 const ANSWERS: &[Fault] = &[
+    Fault::Close(Side::After),
+    Fault::Close(Side::Before),
     Fault::Reset(Side::After),
     Fault::Reset(Side::Before),
     Fault::Refuse(500),
@@ -44,7 +50,8 @@ const ANSWERS: &[Fault] = &[
     Fault::Late(Duration::from_secs(7)),
 ];
 /// Those of them that do not make a play much longer.
-const SOME_ANSWERS: &[Fault] = &[Fault::Reset(Side::After), Fault::Refuse(500), Fault::Refuse(429)];
+const SOME_ANSWERS: &[Fault] =
+    &[Fault::Close(Side::After), Fault::Reset(Side::After), Fault::Refuse(500), Fault::Refuse(429)];
 const STALE: &[Fault] = &[Fault::Outdate, Fault::KillAndOutdate];
 
 /// Each call of each scenario, with the faults in turns.
@@ -108,6 +115,23 @@ async fn blurred(#[case] scenario: Scenario) {
         Trouble::Expiry(Duration::from_millis(1100)),
     ];
     replay_in(scenario, &troubles).await;
+}
+
+// What the operator gets to see of a connection that ends.
+#[rstest]
+#[case::close(Fault::Close(Side::Before), Ok(0))]
+#[case::reset(Fault::Reset(Side::Before), Err(ErrorKind::ConnectionReset))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_ends_as_told(#[case] fault: Fault, #[case] end: Result<usize, ErrorKind>) {
+    let client = support::cluster::shared().await.client().await;
+    let layer = Layer::start(&format!("{fault:?}"), client, |_| true, None).await;
+    layer.count();
+    layer.strike(1, fault);
+    let kubeconfig: Value = serde_json::from_slice(&std::fs::read(layer.kubeconfig()).unwrap()).unwrap();
+    let server = kubeconfig["clusters"][0]["cluster"]["server"].as_str().unwrap();
+    let mut stream = TcpStream::connect(server.trim_start_matches("http://")).unwrap();
+    stream.write_all(b"GET /version HTTP/1.1\r\nhost: layer\r\n\r\n").unwrap();
+    assert_eq!(stream.read(&mut [0; 9]).map_err(|error| error.kind()), end);
 }
 
 // R29: whoever refuses a deletion in these words (an admission webhook may) has not deleted the Job.

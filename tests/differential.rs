@@ -97,7 +97,7 @@ impl Trial {
         // Some things happen while nobody looks.
         let down = self.pick(3) == 0;
         if down && let Some(mut operator) = self.operator.take() {
-            if self.pick(2) == 0 { operator.kill() } else { _ = operator.terminate() }
+            if self.pick(2) == 0 { operator.kill() } else { operator.terminate() }
         }
         let done = match what {
             0 | 1 => {

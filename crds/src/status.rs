@@ -42,7 +42,8 @@ pub struct RunStatus {
     /// How the newest finished run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_result: Option<RunResult>,
-    /// Ticks that were not run: the newest ten entries, newest last. Neighbours of one reason are one entry.
+    /// Ticks that were not run: the ten entries told last, in that order. Neighbours of one reason are one entry; a tick
+    /// given up late comes after later ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped_ticks: Vec<SkippedTicks>,
     /// `Ready`: the spec is accepted and armed. `Reconciling` and `Stalled`: as kstatus means them. `LastRunSucceeded`:

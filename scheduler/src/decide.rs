@@ -151,9 +151,11 @@ impl<'a> Look<'a> {
     }
 
     /// The effects in their order. Creates go alone: they wait for nothing, and what they change is seen at the next
-    /// look, which follows at once.
+    /// look, which follows at once. But what was looked up is known during this look only, and a create that is not
+    /// answered ends it: what follows from it is recorded first.
     fn conclude(mut self) -> Decision {
-        if !self.creates.is_empty() {
+        let has_learned = !self.obs.process.absent.is_empty() && self.state != self.obs.state;
+        if !self.creates.is_empty() && !has_learned {
             let effects = self.creates.drain(..).map(Effect::CreateJob).collect();
             return Decision { effects, wake: self.wake };
         }

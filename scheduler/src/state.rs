@@ -31,7 +31,7 @@ pub struct State {
     pub teardown: Option<Teardown>,
     /// Running count of triggers; names the next trigger Job (R9).
     pub trigger_count: i64,
-    /// Ticks not run, newest last, at most [`LEDGER_LEN`] entries (R16).
+    /// Ticks not run, the ones told last at the end, at most [`LEDGER_LEN`] entries (R16).
     pub ledger: Vec<Skipped>,
     /// Start of the newest run of any kind.
     pub last_run: Option<Timestamp>,
@@ -238,7 +238,8 @@ impl SkipReason {
 impl State {
     /// Notes ticks that were not run and moves the mark over them (R12, R16). Entries of one reason merge while no
     /// other tick lies between them, that is, while the mark still stands at the end of the newest entry. A tick given
-    /// up late, after later ones were dealt with, has its own entry in order of time.
+    /// up late, after later ones were dealt with, has its own entry: the order is that of telling, so that every entry
+    /// stands here at least once, however old its ticks are.
     pub fn skip(&mut self, skipped: &Skipped) {
         if skipped.count == 0 {
             return;
@@ -249,10 +250,7 @@ impl State {
                 last.count = last.count.saturating_add(skipped.count);
                 last.to = skipped.to;
             }
-            _ => {
-                let place = self.ledger.partition_point(|entry| entry.from <= skipped.from);
-                self.ledger.insert(place, skipped.clone());
-            }
+            _ => self.ledger.push(skipped.clone()),
         }
         let surplus = self.ledger.len().saturating_sub(LEDGER_LEN);
         self.ledger.drain(..surplus);

@@ -301,7 +301,7 @@ fn entries_of_one_reason_merge_only_if_nothing_lies_between() {
 
 // R4
 #[test]
-fn the_ledger_keeps_the_newest_ten() {
+fn the_ledger_keeps_the_ten_told_last() {
     let mut world = World::new(every("*/10 * * * *"), at("10:01:00"));
     for _ in 0..24 {
         let next = world.report.next.unwrap();

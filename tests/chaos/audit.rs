@@ -14,15 +14,14 @@ use crate::ticks::Ticks;
 /// The result.
 #[derive(Default)]
 pub(crate) struct Audit {
+    versions: usize,
     runs: usize,
     ticks: usize,
     /// Jobs by kind.
     jobs: BTreeMap<String, usize>,
-    /// Jobs whose create is not in the log.
-    unlogged: usize,
     skipped: BTreeMap<String, usize>,
     triggers: (usize, usize, usize),
-    strays: usize,
+    strays: Vec<String>,
     doubled: Vec<String>,
     lost: Vec<String>,
     overlaps: Vec<String>,
@@ -32,17 +31,20 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    pub(crate) fn of(record: &Record, given: &Given, inflicted: &[Inflicted], strays: usize) -> Self {
-        let mut audit = Self { runs: record.runs.len(), strays, ..Self::default() };
+    pub(crate) fn of(record: &Record, given: &Given, inflicted: &[Inflicted]) -> Self {
+        let mut audit = Self { versions: record.versions, runs: record.runs.len(), ..Self::default() };
         audit.triggers = (given.triggers.set, given.triggers.in_doubt, 0);
         for job in record.jobs.values() {
             *audit.jobs.entry(job.kind.clone()).or_default() += 1;
-            audit.unlogged += usize::from(!job.created.1);
+            if !record.runs.contains_key(&job.run) {
+                audit.strays.push(format!("{} is of no Run", job.name));
+            }
         }
         for (uid, run) in &record.runs {
             let mut jobs: Vec<&Job> = record.jobs.values().filter(|job| job.run == *uid).collect();
             jobs.sort_by_key(|job| job.created);
             audit.look_at_names(&jobs);
+            audit.look_for_strays(run, &jobs);
             audit.look_at_ticks(run, &jobs, given);
             audit.look_at_triggers(run, &jobs);
             audit.look_at_one_shots(run, &jobs);
@@ -63,8 +65,17 @@ impl Audit {
 
     /// Whether every promise was kept.
     pub(crate) fn is_clean(&self) -> bool {
-        let wrong = [&self.doubled, &self.lost, &self.overlaps, &self.odd];
-        self.strays == 0 && wrong.iter().all(|list| list.is_empty())
+        self.wrong().iter().all(|(_, list)| list.is_empty())
+    }
+
+    const fn wrong(&self) -> [(&'static str, &Vec<String>); 5] {
+        [
+            ("doubled", &self.doubled),
+            ("lost", &self.lost),
+            ("overlaps", &self.overlaps),
+            ("strays", &self.strays),
+            ("other", &self.odd),
+        ]
     }
 
     /// R9: a name is used once.
@@ -74,16 +85,23 @@ impl Audit {
         self.doubled.extend(again.map(|job| format!("a second Job {}", job.name)));
     }
 
+    /// R32: every Job was claimed when it was made, and settled some time.
+    fn look_for_strays(&mut self, run: &History, jobs: &[&Job]) {
+        let accounted_for = |job: &Job| run.had_claimed(&job.name, job.created) && run.settled.contains(&job.uid);
+        let strays = jobs.iter().filter(|job| !accounted_for(job));
+        self.strays.extend(strays.map(|job| format!("{} {}", job.name, job.uid)));
+    }
+
     fn look_at_ticks(&mut self, run: &History, jobs: &[&Job], given: &Given) {
         let of_jobs: Vec<_> = jobs.iter().filter_map(|job| job.tick).collect();
-        let ticks = Ticks::of(run, &of_jobs, &run.told, given.until);
-        self.ticks += ticks.all.len();
+        let ticks = Ticks::of(run, &of_jobs, given.until);
+        self.ticks += ticks.count();
+        self.doubled.extend(ticks.doubled().iter().map(|tick| format!("{} {tick}", run.name)));
+        self.lost.extend(ticks.lost().iter().map(|tick| format!("{} {tick}", run.name)));
+        self.odd.extend(ticks.odd.iter().map(|odd| format!("{}: {odd}", run.name)));
         for (reason, count) in ticks.skipped {
             *self.skipped.entry(reason).or_default() += count;
         }
-        self.doubled.extend(ticks.doubled.iter().map(|tick| format!("{} {tick}", run.name)));
-        self.lost.extend(ticks.lost.iter().map(|tick| format!("{} {tick}", run.name)));
-        self.odd.extend(ticks.odd);
     }
 
     /// R27: what was set was taken, each removal has its run, and nothing else has one.
@@ -97,8 +115,8 @@ impl Audit {
             let (taken, counted) = (last.trigger_taken, last.trigger_count);
             self.odd.push(format!("{}: {taken} triggers taken, {counted} counted, ran {ran:?}", run.name));
         }
-        let states: Vec<_> = run.states.values().collect();
-        let unanswered = states.windows(2).filter(|pair| {
+        let versions: Vec<_> = run.versions.values().collect();
+        let unanswered = versions.windows(2).filter(|pair| {
             pair[0].trigger_set && !pair[1].trigger_set && pair[1].trigger_taken <= pair[0].trigger_taken
         });
         self.odd.extend(unanswered.map(|_| format!("{}: a trigger went and was not taken", run.name)));
@@ -114,17 +132,11 @@ impl Audit {
         }
     }
 
-    /// R17: nothing starts beside an unfinished run. Versions order creates and ends; where the line of one is missing,
-    /// its time must agree.
+    /// R17: nothing starts beside an unfinished run.
     fn look_for_overlaps(&mut self, jobs: &[&Job]) {
         for (n, job) in jobs.iter().enumerate() {
-            let beside = |earlier: &&&Job| match (earlier.finished, earlier.recorded) {
-                (Some((version, at)), _) => version > job.created.0 && at >= job.created_at,
-                (None, Some(recorded)) => recorded > job.created.0,
-                (None, None) => true,
-            };
-            let unfinished = jobs[..n].iter().find(beside);
-            if let Some(earlier) = unfinished {
+            let beside = |earlier: &&&Job| earlier.ended.is_none_or(|ended| ended > job.created);
+            if let Some(earlier) = jobs[..n].iter().find(beside) {
                 self.overlaps.push(format!("{} started beside {}", job.name, earlier.name));
             }
         }
@@ -144,6 +156,7 @@ fn gap(record: &Record, fault: &Inflicted) -> Option<Duration> {
 impl Display for Audit {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (set, in_doubt, ran) = self.triggers;
+        writeln!(f, "{:<36}{:>8}", "versions read", self.versions)?;
         writeln!(f, "{:<36}{:>8}", "Runs", self.runs)?;
         writeln!(f, "{:<36}{:>8}", "ticks", self.ticks)?;
         for (kind, count) in &self.jobs {
@@ -154,16 +167,12 @@ impl Display for Audit {
         }
         writeln!(f, "{:<36}{set:>8}  and {in_doubt} without an answer", "triggers set")?;
         writeln!(f, "{:<36}{ran:>8}", "triggers run (some merged)")?;
-        writeln!(f, "{:<36}{:>8}", "creates not in the log", self.unlogged)?;
-        let wrong =
-            [("doubled", &self.doubled), ("lost", &self.lost), ("overlaps", &self.overlaps), ("other", &self.odd)];
-        for (what, list) in wrong {
+        for (what, list) in self.wrong() {
             writeln!(f, "{what:<36}{:>8}", list.len())?;
             for item in list.iter().take(20) {
                 writeln!(f, "    {item}")?;
             }
         }
-        writeln!(f, "{:<36}{:>8}", "strays", self.strays)?;
         writeln!(f, "\n{:<20}{:>6}  until somebody led: median, longest", "fault", "times")?;
         for (fault, gaps) in &self.gaps {
             let [median, longest] =

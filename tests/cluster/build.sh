@@ -43,7 +43,7 @@ for program in "${programs[@]}"; do
   read -r name module package <<<"$program"
   key[$name]=$({ cat "$module/go.mod" "$module/go.sum"; echo "$package $ldflags"; } | hash)
 done
-own=$({ find cmd kwok -type f | LC_ALL=C sort | xargs cat; cat go.mod go.sum; } | hash)
+own=$({ find cmd kwok etcd/history -type f | LC_ALL=C sort | xargs cat; cat go.mod go.sum; } | hash)
 all=$({ for name in "${!key[@]}"; do echo "$name ${key[$name]}"; done | LC_ALL=C sort; echo "$own ${KUBEBUILDER_ASSETS:-}"; } | hash)
 cache=${MARMOT_CLUSTER_CACHE:-$(cd ../.. && pwd)/.cache/cluster}
 store=$cache/programs
@@ -92,4 +92,5 @@ done
 for program in cluster demo candidate; do
   [[ -x $bin/$program ]] || build . "$bin/$program" "./cmd/$program"
 done
+[[ -x $bin/history ]] || build etcd "$bin/history" ./history
 echo "$bin"

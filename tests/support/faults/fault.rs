@@ -23,6 +23,8 @@ pub enum Fault {
     /// `kill -9` of the process that sent it.
     Kill(Side),
     /// The connection is closed without an answer.
+    Close(Side),
+    /// The same with a RST, as where the other end is gone.
     Reset(Side),
     /// The API server refuses it with this status, and does nothing.
     Refuse(u16),
@@ -38,7 +40,7 @@ impl Fault {
     /// The API server may answer such a call so.
     pub fn befits(self, call: &Call) -> bool {
         match self {
-            Self::Reset(Side::After) | Self::Refuse(409) => call.writes(),
+            Self::Close(Side::After) | Self::Reset(Side::After) | Self::Refuse(409) => call.writes(),
             Self::Late(_) => call.verb == "create",
             _ => true,
         }

@@ -7,7 +7,9 @@ pub mod fault;
 pub mod turns;
 mod views;
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,6 +20,7 @@ use http::{Request, Response, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use kube::Client;
@@ -58,12 +61,16 @@ struct Record {
     last: Option<Instant>,
 }
 
-/// The connection is closed without an answer.
+/// There is no answer.
 #[derive(Debug, thiserror::Error)]
-#[error("connection reset")]
-struct Reset;
+enum End {
+    #[error("connection closed")]
+    Close,
+    #[error("connection reset")]
+    Reset,
+}
 
-type Answer = Result<Response<UnsyncBoxBody<Bytes, std::convert::Infallible>>, Reset>;
+type Answer = Result<Response<UnsyncBoxBody<Bytes, std::convert::Infallible>>, End>;
 
 impl Layer {
     /// Serves on a port of its own until dropped; `name` is that of its kubeconfig. Only calls that `counts` picks are
@@ -150,7 +157,7 @@ impl Layer {
         let (mut parts, body) = request.into_parts();
         parts.headers.remove(header::HOST);
         if call.verb == "watch" {
-            let answer = self.client.send(Request::from_parts(parts, Body::empty())).await.map_err(|_| Reset)?;
+            let answer = self.client.send(Request::from_parts(parts, Body::empty())).await.map_err(|_| End::Close)?;
             let mut watch = Response::builder().status(answer.status());
             if let Some(kind) = answer.headers().get(header::CONTENT_TYPE) {
                 watch = watch.header(header::CONTENT_TYPE, kind);
@@ -158,7 +165,7 @@ impl Layer {
             let events = self.views.stream(answer).map(|chunk| chunk.map(Frame::data));
             return Ok(watch.body(StreamBody::new(events).boxed_unsync()).expect("a response"));
         }
-        let body = body.collect().await.map_err(|_| Reset)?.to_bytes();
+        let body = body.collect().await.map_err(|_| End::Close)?.to_bytes();
         let request = Request::from_parts(parts, Body::from(body));
         // What is on its way arrives, whether or not anybody waits for the answer any more.
         let passed = tokio::spawn(async move {
@@ -170,15 +177,15 @@ impl Layer {
             drop(turn);
             answer
         });
-        passed.await.unwrap_or(Err(Reset)).map(whole)
+        passed.await.unwrap_or(Err(End::Close)).map(whole)
     }
 
-    async fn pass(&self, call: &Call, request: Request<Body>) -> Result<Response<Bytes>, Reset> {
+    async fn pass(&self, call: &Call, request: Request<Body>) -> Result<Response<Bytes>, End> {
         let Some(fault) = self.note(call).await else { return self.forward(request).await };
         match fault {
             Fault::Kill(Side::Before) => {
                 self.kill();
-                Err(Reset)
+                Err(End::Close)
             }
             Fault::Kill(Side::After) | Fault::KillAndOutdate => {
                 let _ = self.forward(request).await;
@@ -186,12 +193,13 @@ impl Layer {
                 if fault == Fault::KillAndOutdate {
                     self.outdate();
                 }
-                Err(Reset)
+                Err(End::Close)
             }
-            Fault::Reset(Side::Before) => Err(Reset),
-            Fault::Reset(Side::After) => {
-                let _ = self.forward(request).await;
-                Err(Reset)
+            Fault::Close(side) | Fault::Reset(side) => {
+                if side == Side::After {
+                    let _ = self.forward(request).await;
+                }
+                Err(if fault == Fault::Reset(side) { End::Reset } else { End::Close })
             }
             Fault::Refuse(code) => Ok(refusal(call, code)),
             Fault::Late(delay) => {
@@ -228,14 +236,14 @@ impl Layer {
         strikes.then_some(fault)
     }
 
-    async fn forward(&self, request: Request<Body>) -> Result<Response<Bytes>, Reset> {
-        let (parts, body) = self.client.send(request).await.map_err(|_| Reset)?.into_parts();
-        let body = body.collect_bytes().await.map_err(|_| Reset)?;
+    async fn forward(&self, request: Request<Body>) -> Result<Response<Bytes>, End> {
+        let (parts, body) = self.client.send(request).await.map_err(|_| End::Close)?.into_parts();
+        let body = body.collect_bytes().await.map_err(|_| End::Close)?;
         let mut answer = Response::builder().status(parts.status);
         if let Some(kind) = parts.headers.get(header::CONTENT_TYPE) {
             answer = answer.header(header::CONTENT_TYPE, kind);
         }
-        answer.body(body).map_err(|_| Reset)
+        answer.body(body).map_err(|_| End::Close)
     }
 
     fn outdate(&self) {
@@ -267,10 +275,14 @@ async fn serve(listener: TcpListener, layer: std::sync::Weak<Layer>) {
         tokio::spawn(async move {
             let service = service_fn(move |request| {
                 let layer = layer.upgrade();
-                async move { layer.ok_or(Reset)?.answer(request).await }
+                async move { layer.ok_or(End::Close)?.answer(request).await }
             });
+            let mut served = Builder::new().serve_connection(TokioIo::new(stream), service);
             // It ends with an error whenever an answer is withheld.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let Err(error) = Pin::new(&mut served).await else { return };
+            if let Some(End::Reset) = error.source().and_then(|cause| cause.downcast_ref()) {
+                let _ = served.into_parts().io.into_inner().set_zero_linger();
+            }
         });
     }
 }

@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use scheduler::caps::{Cap, Place};
 use scheduler::decide;
-use scheduler::decision::{Decision, Deletion, Effect, JobOrder, Record};
+use scheduler::decision::{Decision, Deletion, Effect, JobOrder, News, Record};
 use scheduler::names;
 use scheduler::observation::{Observation, ObservedCronJob, ObservedJob, Problem, Refusal, RefusalCause, Waiting};
 use scheduler::policy::ConcurrencyPolicy;
-use scheduler::state::RunKind;
+use scheduler::state::{RunKind, Skipped};
 
 use super::{Creates, World};
 
@@ -150,6 +150,11 @@ impl World {
         assert!(record.state != self.state || record.report != self.report, "R7: an empty write");
         for entry in &record.state.ledger {
             assert!(entry.count > 0 && entry.from <= entry.to, "R16: {entry:?}");
+        }
+        for news in &record.news {
+            let News::Skipped(told) = news else { continue };
+            let is_it = |entry: &Skipped| entry.reason == told.reason && entry.from <= told.from && told.to <= entry.to;
+            assert!(record.state.ledger.iter().any(is_it), "R16: {told:?} stands nowhere");
         }
         self.state = record.state;
         self.report = record.report;

@@ -45,6 +45,7 @@ func newLayout(o options) (*layout, error) {
 		l.file("tokens.key"):  l.keys.tokens,
 		l.file("users.csv"):   l.keys.userFile(),
 		l.file("env"):         l.env(),
+		l.file("etcd.url"):    []byte(l.etcdURL()),
 	}
 	if l.auditLog != "" {
 		files[l.file("audit-policy.yaml")] = []byte(auditPolicy)
@@ -103,13 +104,17 @@ func (l *layout) env() []byte {
 }
 
 func (l *layout) etcd() component {
-	return component{"etcd", []string{
+	args := []string{
 		"--data-dir=" + l.file("etcd"),
 		"--listen-client-urls=" + l.etcdURL(),
 		"--advertise-client-urls=" + l.etcdURL(),
 		"--listen-peer-urls=http://127.0.0.1:0",
 		"--unsafe-no-fsync", // nothing here is worth a disk's latency
-	}}
+	}
+	if l.keepHistory {
+		args = append(args, "--quota-backend-bytes=8589934592") // the default would be full after an hour
+	}
+	return component{"etcd", args}
 }
 
 func (l *layout) apiserver() component {
@@ -133,6 +138,9 @@ func (l *layout) apiserver() component {
 		"--max-requests-inflight=3000",
 		"--max-mutating-requests-inflight=1500",
 		"--profiling=false",
+	}
+	if l.keepHistory {
+		args = append(args, "--etcd-compaction-interval=0", "--storage-media-type=application/json")
 	}
 	return component{"kube-apiserver", slices.Concat(args, l.auditArgs(), l.apiserverArgs)}
 }

@@ -58,6 +58,7 @@ type options struct {
 	noControllerManager bool
 	timeout             time.Duration
 	auditLog            string
+	keepHistory         bool
 	apiserverArgs       list
 }
 
@@ -84,6 +85,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.noControllerManager, "no-controller-manager", false, "no Job controller and no garbage collector")
 	flags.DurationVar(&o.timeout, "timeout", time.Minute, "how long the cluster may take to become ready")
 	flags.StringVar(&o.auditLog, "audit-log", "", "`file` to which kube-apiserver writes who asked what; see audit.go")
+	flags.BoolVar(&o.keepHistory, "keep-history", false, "keep every version of every object, as JSON, for etcd/history")
 	flags.Var(&o.apiserverArgs, "apiserver-arg", "one more `argument` for kube-apiserver; repeatable")
 	if err := flags.Parse(args); err != nil {
 		return o, err
