@@ -73,6 +73,8 @@ pub struct Index {
     configs: DashMap<String, Arc<LightConfigMap>>,
     /// What another operator made of Runs, by UID (R31). Jobs of a CronJob are in `jobs` under its UID.
     cron_jobs: DashMap<String, Arc<LightCronJob>>,
+    /// The CronJob of each Job that one controls, by UID.
+    foreign: DashMap<String, String>,
     /// Views passed over because a newer one was held already.
     stale: AtomicU64,
     /// Counted only where a cap needs it.
@@ -205,6 +207,7 @@ impl Index {
     /// Takes in a Job; returns the Run it belongs to.
     pub fn apply_job(&self, job: &LightJob) -> Option<Key> {
         let owner = owner_uid(&job.metadata)?;
+        self.note_owner(job, owner);
         let jobs = self.jobs.entry(owner.to_owned()).or_default();
         self.put_job(owner, jobs, Arc::new(KnownJob::of(job)?))
     }
@@ -257,6 +260,7 @@ impl Index {
             }
         }
         self.jobs.remove_if(owner, |_, jobs| jobs.is_empty());
+        self.foreign.remove_if(uid, |_, cron_job| cron_job == owner);
         self.key_of(owner)
     }
 

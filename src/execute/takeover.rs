@@ -30,7 +30,7 @@ impl Executor {
 
     /// Makes the Job one of the Run. Its pods do not notice.
     pub(super) async fn adopt_job(&self, plan: &mut Plan<'_>, name: &str, uid: &str) -> Result<(), ExecuteError> {
-        let Some((owner, known)) = self.index.foreign_job(uid) else { return Ok(()) };
+        let Some(known) = self.index.foreign_job(uid) else { return Ok(()) };
         let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
         let patch = Patch::Merge(json!({ "metadata": {
             "uid": uid,
@@ -41,12 +41,11 @@ impl Executor {
         let call = api.patch(name, &params, &patch);
         match self.call(plan.term, Verb::Patch, Resource::Jobs, name, call).await {
             Ok(adopted) => {
-                self.index.forget_job(&owner, uid);
                 self.index.apply_job(&adopted);
                 Ok(())
             }
             Err(ExecuteError::Gone { .. }) => {
-                self.index.forget_job(&owner, uid);
+                self.index.forget_foreign_job(uid);
                 Ok(())
             }
             Err(error) => Err(error),

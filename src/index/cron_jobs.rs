@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Index, Key, KnownJob, controller_uid, is_unlisted, version};
-use crate::light::LightCronJob;
+use super::{Index, Key, KnownJob, controller_uid, is_unlisted, run_uid, version};
+use crate::light::{LightCronJob, LightJob};
 
 #[allow(clippy::must_use_candidate, reason = "the Run to look at matters to the watches, not after our own writes")]
 impl Index {
@@ -61,12 +61,29 @@ impl Index {
         own
     }
 
-    /// The Job of that UID, if a CronJob controls it, with the UID of that.
+    /// The Job of that UID, if a CronJob controls it.
     #[must_use]
-    pub fn foreign_job(&self, uid: &str) -> Option<(String, Arc<KnownJob>)> {
-        let owners = self.cron_jobs.iter().map(|cron_job| cron_job.key().clone()).collect::<Vec<_>>();
-        let of = |owner: String| self.jobs(&owner).into_iter().find(|job| job.uid() == uid).map(|job| (owner, job));
-        owners.into_iter().find_map(of)
+    pub fn foreign_job(&self, uid: &str) -> Option<Arc<KnownJob>> {
+        let owner = self.foreign.get(uid).map(|owner| owner.clone())?;
+        self.jobs(&owner).into_iter().find(|job| job.uid() == uid)
+    }
+
+    /// Forgets the Job of that UID, if a CronJob controls it.
+    pub fn forget_foreign_job(&self, uid: &str) {
+        if let Some((_, owner)) = self.foreign.remove(uid) {
+            self.forget_job(&owner, uid);
+        }
+    }
+
+    /// A Job that the Run has been given is its CronJob's no more, whoever gave it and however that is learned: else it
+    /// would be given again for ever.
+    pub(super) fn note_owner(&self, job: &LightJob, owner: &str) {
+        let Some(uid) = &job.metadata.uid else { return };
+        if run_uid(&job.metadata).is_none() {
+            self.foreign.insert(uid.clone(), owner.to_owned());
+        } else if !self.foreign.is_empty() {
+            self.forget_foreign_job(uid);
+        }
     }
 
     /// Metadata of every CronJob that a new list does not show.

@@ -41,3 +41,26 @@ fn a_job_that_the_watch_has_seen_go_is_not_brought_back_by_the_answer_to_its_del
     index.apply_going_job(&going);
     assert!(index.jobs("run").is_empty());
 }
+
+// R31: whose answer was lost, or who was a stand-by, learns by the watch that the Job is the Run's now.
+#[test]
+fn a_job_that_the_run_was_given_is_its_cron_jobs_no_more() {
+    let owner = |kind: &str, group: &str, uid: &str| json!([{ "apiVersion": group, "kind": kind, "name": "orders", "uid": uid, "controller": true }]);
+    let job =
+        |version, owners: Value| -> LightJob { object("Job", "", version, &json!({ "ownerReferences": owners })) };
+    let unfinished = Arc::new(Unfinished::default());
+    let index = Index::counting(Arc::clone(&unfinished));
+    let foreign = job(1, owner("CronJob", "batch/v1", "cron job"));
+    index.apply_job(&foreign);
+    assert!(index.foreign_job("uid").is_some());
+    index.apply_job(&job(2, owner("Run", "runs.marmotdata.io/v1alpha1", "run")));
+    assert!(index.foreign_job("uid").is_none() && index.jobs("cron job").is_empty());
+    assert_eq!((index.jobs("run").len(), unfinished.count()), (1, 1));
+    // The watch may show afterwards how it was before our own call: until it goes on, no longer.
+    index.apply_job(&foreign);
+    index.apply_job(&job(2, owner("Run", "runs.marmotdata.io/v1alpha1", "run")));
+    assert!(index.foreign_job("uid").is_none() && index.jobs("cron job").is_empty());
+    index.apply_job(&foreign);
+    index.remove_job(&foreign.metadata);
+    assert!(index.foreign_job("uid").is_none());
+}

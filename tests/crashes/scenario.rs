@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::faults::call::Call;
 use crate::stage::Stage;
 use crate::support::legacy;
-use crate::support::operator::finished;
+use crate::support::operator::{PATIENCE, finished};
 
 /// A story that ends at rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,7 +195,7 @@ async fn take_over(stage: &Arc<Stage>) {
     stage.layer.count();
     stage.start();
     let gone = await_condition(stage.world.api::<CronJob>(), "orders", |cron_job: Option<&CronJob>| cron_job.is_none());
-    gone.await.expect("the watch goes on");
+    tokio::time::timeout(PATIENCE, gone).await.expect("the CronJob goes in time").expect("the watch goes on");
     let taken = |status: &crds::RunStatus| status.take_over.as_ref().is_some_and(|step| step.done);
     stage.run_when("taken over", taken).await;
 }
