@@ -45,6 +45,9 @@ async fn ask(url: &Uri) -> Result<StatusCode, String> {
     let server = Uri::from_parts(server).map_err(|error| format!("{error}: write http://HOST:PORT/PATH"))?;
     let mut config = kube::Config::new(server);
     config.accept_invalid_certs = true;
+    config.default_retry = false;
+    // Nothing is checked against it, and an ingestion image may have none.
+    config.root_cert = Some(Vec::new());
     let client = kube::Client::try_from(config).map_err(|error| preflight::chain(&error))?;
     let response = client.send(request).await.map_err(|error| preflight::chain(&error))?;
     Ok(response.status())
