@@ -67,7 +67,7 @@ impl Executor {
             Ok(answer) => {
                 match answer.left() {
                     Some(going) if going.metadata.deletion_timestamp.is_some() => {
-                        self.index.apply_called_cron_job(going)
+                        self.index.apply_called_cron_job(going);
                     }
                     _ => {
                         self.index.remove_cron_job(&known.metadata);
