@@ -1,13 +1,15 @@
 //! `marmot-operator explain` on the real API server, state by state.
 
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 use crds::Phase;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::operator::{World, is_ready_for, status};
 
 const OUTCOME: &str = "test.marmotdata.io/outcome";
@@ -114,6 +116,32 @@ async fn a_deletion_that_cannot_go_on() {
     world.runs().delete("once", &kube::api::DeleteParams::default()).await.expect("it is deleted");
     world.run_when("once", "stuck", |run| is_ready_for(run, "TeardownFailed")).await;
     told(&world, "once", &["  - TeardownFailed: ", "teardownOnDelete", "(Teardown), made at"]);
+}
+
+/// The body of the answer to one GET.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n").expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it is text");
+    answer.split_once("\r\n\r\n").expect("there is a body").1.to_owned()
+}
+
+// What the process itself says, where it is asked to.
+#[tokio::test]
+async fn the_leader_tells_its_last_decisions() {
+    let world = World::new("explain-debug").await;
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let address = format!("127.0.0.1:{port}");
+    let _operator = world.operator(&["--health-probe-bind-address", &address, "--debug-endpoint"]);
+    world.create("yearly", json!({ "schedule": RARE })).await;
+    world.run_when("yearly", "armed", |run| status(run).next_schedule_time.is_some()).await;
+    let name = format!("{}/yearly", world.namespace);
+    let said = get(&address, &format!("/debug/runs?run={name}"));
+    let said: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!((&said["leading"], &said["runs"][0]["run"]), (&json!(true), &json!(name)), "{said:#}");
+    let acted = &said["runs"][0]["lastAction"]["effects"];
+    assert!(acted.as_array().is_some_and(|effects| effects.contains(&json!("Record"))), "{said:#}");
 }
 
 #[tokio::test]
