@@ -225,16 +225,19 @@ impl Executor {
         Ok(())
     }
 
-    fn take_in(&self, plan: &mut Plan<'_>, written: Run) {
-        self.index.apply_written_run(written.clone());
-        plan.run = Arc::new(written);
+    /// The index and the plan go on with what the API server has answered. Who manages which field fills most of an answer
+    /// and is nothing to us.
+    fn take_in(&self, plan: &mut Plan<'_>, mut answer: Run) {
+        answer.metadata.managed_fields = None;
+        plan.run = Arc::new(answer);
+        self.index.apply_written_run(&plan.run);
     }
 
     async fn confirm_run(&self, plan: &mut Plan<'_>) -> Result<(), ExecuteError> {
         let api = self.runs(&plan.run);
         let live = self.call(plan.term, Verb::Get, Resource::Runs, name(&plan.run), api.get(name(&plan.run))).await?;
         let unchanged = live.metadata.resource_version == plan.run.metadata.resource_version;
-        self.index.apply_written_run(live);
+        self.take_in(plan, live);
         if unchanged { Ok(()) } else { Err(ExecuteError::Conflict) }
     }
 

@@ -121,15 +121,14 @@ impl Index {
 
     /// Takes in the answer to one of our own writes. A Run that is gone stays gone: it may have been deleted while the
     /// answer was on its way.
-    pub fn apply_written_run(&self, mut run: Run) {
-        run.metadata.managed_fields = None;
+    pub fn apply_written_run(&self, run: &Arc<Run>) {
         if let Some(mut known) = self.runs.get_mut(&Key::of(&run.metadata)) {
             let same = known.run.metadata.uid == run.metadata.uid;
             if same && self.is_news(version(&run.metadata), version(&known.run.metadata)) {
                 if known.run.metadata.generation != run.metadata.generation {
-                    known.parsed = Arc::new(Parsed::of(&run));
+                    known.parsed = Arc::new(Parsed::of(run));
                 }
-                known.run = Arc::new(run);
+                known.run = Arc::clone(run);
             }
         }
     }
