@@ -245,7 +245,7 @@ impl Executor {
         let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
         match self.call(plan.term, Verb::Get, Resource::Jobs, job, api.get(job)).await {
             Ok(found) if belongs_to(&found.metadata, &plan.run) => {
-                self.index.apply_job(&found);
+                self.index.apply_answered_job(&found);
             }
             Ok(_) | Err(ExecuteError::Gone { .. }) => {
                 plan.absent.insert(job.to_owned());

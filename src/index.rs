@@ -4,6 +4,7 @@
 //! ever based on a state older than this process' own last write to that Run (R33).
 
 mod cron_jobs;
+mod gone;
 mod jobs;
 mod unfinished;
 
@@ -14,10 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crds::Run;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use dashmap::mapref::one::RefMut;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use self::gone::Gone;
 use crate::lenient::{Broken, Lenient};
 use crate::light::{LightConfigMap, LightCronJob, LightJob};
 use crate::parsed::Parsed;
@@ -75,6 +76,8 @@ pub struct Index {
     cron_jobs: DashMap<String, Arc<LightCronJob>>,
     /// The CronJob of each Job that one controls, by UID.
     foreign: DashMap<String, String>,
+    /// Jobs and CronJobs.
+    gone: Gone,
     /// Views passed over because a newer one was held already.
     stale: AtomicU64,
     /// Counted only where a cap needs it.
@@ -203,29 +206,17 @@ impl Index {
         self.runs.iter().map(|entry| entry.key().clone()).collect()
     }
 
-    /// Takes in a Job; returns the Run it belongs to.
+    /// Takes in a Job from the watch; returns the Run it belongs to.
     pub fn apply_job(&self, job: &LightJob) -> Option<Key> {
+        self.gone.forget(job.metadata.uid.as_deref()?);
+        self.put_job(job)
+    }
+
+    fn put_job(&self, job: &LightJob) -> Option<Key> {
         let owner = owner_uid(&job.metadata)?;
         self.note_owner(job, owner);
-        let jobs = self.jobs.entry(owner.to_owned()).or_default();
-        self.put_job(owner, jobs, Arc::new(KnownJob::of(job)?))
-    }
-
-    /// Takes in the answer to the deletion of a Job. One that is gone stays gone: the watch may have been faster.
-    pub fn apply_going_job(&self, job: &LightJob) -> Option<Key> {
-        let owner = owner_uid(&job.metadata)?;
-        let jobs = self.jobs.get_mut(owner)?;
+        let mut jobs = self.jobs.entry(owner.to_owned()).or_default();
         let job = Arc::new(KnownJob::of(job)?);
-        let is_known = jobs.iter().any(|known| known.uid() == job.uid());
-        is_known.then(|| self.put_job(owner, jobs, job)).flatten()
-    }
-
-    fn put_job(
-        &self,
-        owner: &str,
-        mut jobs: RefMut<'_, String, Vec<Arc<KnownJob>>>,
-        job: Arc<KnownJob>,
-    ) -> Option<Key> {
         let known = jobs.iter_mut().find(|known| known.name() == job.name());
         if known.as_ref().is_some_and(|known| {
             known.uid() == job.uid() && !self.is_news(&job.resource_version, &known.resource_version)
@@ -243,8 +234,19 @@ impl Index {
         self.key_of(owner)
     }
 
-    /// Forgets a deleted Job; returns the Run it belonged to.
+    /// Takes in the answer to one of our own calls about a Job. One that the watch has seen go stays gone, else it would
+    /// count as unfinished for ever.
+    pub fn apply_answered_job(&self, job: &LightJob) {
+        self.put_job(job);
+        // Afterwards: the watch may see it go at any moment.
+        if self.gone.has(&job.metadata) {
+            self.remove_job(&job.metadata);
+        }
+    }
+
+    /// Forgets a Job that the watch has seen go; returns the Run it belonged to.
     pub fn remove_job(&self, metadata: &ObjectMeta) -> Option<Key> {
+        self.gone.note(metadata.uid.as_deref()?);
         self.forget_job(owner_uid(metadata)?, metadata.uid.as_deref()?)
     }
 

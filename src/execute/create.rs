@@ -45,7 +45,7 @@ impl Executor {
                     let lag = self.clock.now().duration_since(tick);
                     self.metrics.tick_run(Duration::try_from(lag).unwrap_or_default());
                 }
-                self.index.apply_job(&created);
+                self.index.apply_answered_job(&created);
                 Ok(())
             }
             Err(ExecuteError::Conflict) => self.already_exists(plan, order).await,
@@ -81,7 +81,7 @@ impl Executor {
         plan.memory.in_doubt.remove(&order.name);
         if belongs_to(&found.metadata, &plan.run) {
             debug!(run = name(&plan.run), job = order.name, "the Job was there already");
-            self.index.apply_job(&found);
+            self.index.apply_answered_job(&found);
             return Ok(());
         }
         let cause = cause_of_conflict(&found.metadata, &plan.run);

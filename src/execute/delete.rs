@@ -31,7 +31,7 @@ impl Executor {
         match self.call(plan.term, Verb::Delete, Resource::Jobs, &deletion.name, call).await {
             Ok(either) => match either.left() {
                 Some(going) if going.metadata.deletion_timestamp.is_some() => {
-                    self.index.apply_going_job(&going);
+                    self.index.apply_answered_job(&going);
                 }
                 _ => {
                     self.index.forget_job(run, &deletion.uid);

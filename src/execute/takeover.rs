@@ -21,7 +21,7 @@ impl Executor {
         let call = api.patch(&name, &params, &patch);
         match self.call(plan.term, Verb::Patch, Resource::CronJobs, &name, call).await {
             Ok(suspended) => {
-                self.index.apply_called_cron_job(suspended);
+                self.index.apply_answered_cron_job(suspended);
                 Ok(())
             }
             Err(error) => self.refresh_cron_job(plan, &known, error).await,
@@ -41,7 +41,7 @@ impl Executor {
         let call = api.patch(name, &params, &patch);
         match self.call(plan.term, Verb::Patch, Resource::Jobs, name, call).await {
             Ok(adopted) => {
-                self.index.apply_job(&adopted);
+                self.index.apply_answered_job(&adopted);
                 Ok(())
             }
             Err(ExecuteError::Gone { .. }) => {
@@ -67,7 +67,7 @@ impl Executor {
             Ok(answer) => {
                 match answer.left() {
                     Some(going) if going.metadata.deletion_timestamp.is_some() => {
-                        self.index.apply_called_cron_job(going);
+                        self.index.apply_answered_cron_job(going);
                     }
                     _ => {
                         self.index.remove_cron_job(&known.metadata);
@@ -92,7 +92,7 @@ impl Executor {
         let name = known.metadata.name.clone().unwrap_or_default();
         let api: Api<LightCronJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
         match self.call(plan.term, Verb::Get, Resource::CronJobs, &name, api.get(&name)).await {
-            Ok(found) => self.index.apply_called_cron_job(found),
+            Ok(found) => self.index.apply_answered_cron_job(found),
             Err(ExecuteError::Gone { .. }) => {
                 self.index.remove_cron_job(&known.metadata);
             }

@@ -10,8 +10,13 @@ use crate::light::{LightCronJob, LightJob};
 
 #[allow(clippy::must_use_candidate, reason = "the Run to look at matters to the watches, not after our own writes")]
 impl Index {
-    /// Takes in a CronJob; returns the Run that controls it.
-    pub fn apply_cron_job(&self, mut cron_job: LightCronJob) -> Option<Key> {
+    /// Takes in a CronJob from the watch; returns the Run that controls it.
+    pub fn apply_cron_job(&self, cron_job: LightCronJob) -> Option<Key> {
+        self.gone.forget(cron_job.metadata.uid.as_deref()?);
+        self.put_cron_job(cron_job)
+    }
+
+    fn put_cron_job(&self, mut cron_job: LightCronJob) -> Option<Key> {
         cron_job.metadata.managed_fields = None;
         let owner = controller_uid(&cron_job.metadata, crds::KIND)?.to_owned();
         let uid = cron_job.metadata.uid.clone()?;
@@ -23,21 +28,21 @@ impl Index {
         self.key_of(&owner)
     }
 
-    /// Takes in the answer to one of our own calls about a CronJob. One that is gone stays gone: the watch may have been
-    /// faster, and while there is a CronJob no tick of the Run is run.
-    pub fn apply_called_cron_job(&self, mut cron_job: LightCronJob) {
-        cron_job.metadata.managed_fields = None;
-        let uid = cron_job.metadata.uid.as_deref().unwrap_or_default();
-        if let Some(mut known) = self.cron_jobs.get_mut(uid)
-            && self.is_news(version(&cron_job.metadata), version(&known.metadata))
-        {
-            *known = Arc::new(cron_job);
+    /// Takes in the answer to one of our own calls about a CronJob. One that the watch has seen go stays gone: while there is
+    /// a CronJob no tick of the Run is run.
+    pub fn apply_answered_cron_job(&self, cron_job: LightCronJob) {
+        let metadata = cron_job.metadata.clone();
+        self.put_cron_job(cron_job);
+        if self.gone.has(&metadata) {
+            self.remove_cron_job(&metadata);
         }
     }
 
     /// Forgets a deleted CronJob; returns the Run that controlled it.
     pub fn remove_cron_job(&self, metadata: &ObjectMeta) -> Option<Key> {
-        self.cron_jobs.remove(metadata.uid.as_deref()?);
+        let uid = metadata.uid.as_deref()?;
+        self.gone.note(uid);
+        self.cron_jobs.remove(uid);
         self.key_of(controller_uid(metadata, crds::KIND)?)
     }
 

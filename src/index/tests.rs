@@ -21,25 +21,38 @@ fn a_cron_job_that_the_watch_has_seen_go_is_not_brought_back_by_the_answer_to_it
     let known: LightCronJob = object("CronJob", "run", 1, &json!({}));
     let going: LightCronJob = object("CronJob", "run", 2, &json!({ "deletionTimestamp": "2026-01-01T00:00:01Z" }));
     index.apply_cron_job(known);
-    index.apply_called_cron_job(going.clone());
+    index.apply_answered_cron_job(going.clone());
     assert!(index.cron_jobs("run")[0].metadata.deletion_timestamp.is_some(), "the answer counts while it is there");
     index.remove_cron_job(&going.metadata);
-    index.apply_called_cron_job(going);
+    index.apply_answered_cron_job(going);
     assert!(index.cron_jobs("run").is_empty());
 }
 
 // R17, R18: else the Job would count as unfinished for ever.
 #[test]
-fn a_job_that_the_watch_has_seen_go_is_not_brought_back_by_the_answer_to_its_deletion() {
+fn a_job_that_the_watch_has_seen_go_is_not_brought_back_by_an_answer() {
     let index = Index::default();
     let known: LightJob = object("Job", "run", 1, &json!({}));
     let going: LightJob = object("Job", "run", 2, &json!({ "deletionTimestamp": "2026-01-01T00:00:01Z" }));
     index.apply_job(&known);
-    index.apply_going_job(&going);
+    index.apply_answered_job(&going);
     assert!(index.jobs("run")[0].observed().unwrap().deleting_since.is_some(), "the answer counts while it is there");
     index.remove_job(&going.metadata);
-    index.apply_going_job(&going);
-    assert!(index.jobs("run").is_empty());
+    index.apply_answered_job(&going);
+    index.apply_answered_job(&known);
+    assert!(index.jobs("run").is_empty(), "neither its deletion's nor its create's");
+    // One that had only lost the label by which it is watched.
+    index.apply_job(&known);
+    index.apply_answered_job(&going);
+    assert_eq!(index.jobs("run").len(), 1);
+}
+
+// The create of a Job is answered before the watch shows it, as a rule.
+#[test]
+fn the_answer_to_a_create_counts_at_once() {
+    let index = Index::default();
+    index.apply_answered_job(&object("Job", "run", 1, &json!({})));
+    assert_eq!(index.jobs("run").len(), 1);
 }
 
 // R31: whose answer was lost, or who was a stand-by, learns by the watch that the Job is the Run's now.
