@@ -196,6 +196,25 @@ fn a_run_keeps_how_it_ended(#[case] outcome: Outcome, #[case] phase: Phase, #[ca
     assert!(!world.news.iter().any(|news| matches!(news, News::Finished(_))), "{:?}", world.news);
 }
 
+// R4, R31: so it is with a schedule, once its Jobs are the Run's.
+#[test]
+fn a_scheduled_run_keeps_how_it_ended() {
+    let mut world = legacy(&[]);
+    for (time, outcome) in [("10:10:00", Outcome::Succeeded), ("10:20:00", Outcome::Failed)] {
+        world.appear(&tick(time), RunKind::Scheduled);
+        world.jobs.get_mut(&tick(time)).unwrap().legacy = true;
+        world.finish_unseen(&tick(time), outcome);
+        world.now = world.now.max(at("10:21:00")).checked_add(jiff::SignedDuration::from_secs(1)).unwrap();
+    }
+    world.look();
+    world.advance_to(at("10:22:00"));
+    assert!(world.cron_jobs.is_empty());
+    let result = world.state.last_result.as_ref().unwrap();
+    assert_eq!((result.job.as_str(), result.outcome), (tick("10:20:00").as_str(), Outcome::Failed));
+    assert_eq!(world.state.consecutive_failures, 1);
+    assert!(!world.news.iter().any(|news| matches!(news, News::Finished(_))), "{:?}", world.news);
+}
+
 // R31: its unfinished Jobs are active runs.
 #[test]
 fn a_running_job_of_the_other_operator_is_active_and_no_stray() {
