@@ -24,18 +24,22 @@ mod support;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::Stdio;
 use std::time::Duration;
 
 use crds::ConcurrencyPolicy::{Allow, Forbid, Replace};
+use crds::Run;
 use faults::Layer;
+use faults::call::Call;
 use faults::fault::{Fault, Side};
 use replay::{Extent, replay, replay_in};
 use rstest::rstest;
 use scenario::Scenario::{
     self, Beside, Edit, EditBetween, Election, Failover, History, TakeOver, Teardown, Tick, Trigger,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use stage::Trouble;
+use support::operator::{World, status};
 
 const CRASHES: &[Fault] = &[Fault::Kill(Side::Before), Fault::Kill(Side::After)];
 /// What the network and the API server do to a call. The late one arrives when its sender has given it up.
@@ -132,6 +136,31 @@ async fn a_connection_ends_as_told(#[case] fault: Fault, #[case] end: Result<usi
     let mut stream = TcpStream::connect(server.trim_start_matches("http://")).unwrap();
     stream.write_all(b"GET /version HTTP/1.1\r\nhost: layer\r\n\r\n").unwrap();
     assert_eq!(stream.read(&mut [0; 9]).map_err(|error| error.kind()), end);
+}
+
+// R35: a stand-by has watched all the time, so it asks for nothing when it takes over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stand_by_takes_over_without_a_list() {
+    let world = World::new("warm").await;
+    let mut first = world.operator(&[]);
+    world.create("orders", json!({ "schedule": "@every 3s", "concurrencyPolicy": "Allow" })).await;
+    let ran = |run: &Run| status(run).last_result;
+    world.run_when("orders", "run once", |run| ran(run).is_some()).await;
+
+    let lists = |call: &Call| call.verb == "list" && !["pods", "leases"].contains(&call.resource.as_str());
+    let layer = Layer::start(&world.namespace, world.client.clone(), lists, None).await;
+    layer.count();
+    let _second = world.operator_by(layer.kubeconfig(), &[], Stdio::inherit());
+    let watched = ["configmaps", "cronjobs", "jobs", "runs"];
+    let has_listed = |calls: &[Call]| watched.iter().all(|kind| calls.iter().any(|call| call.resource == *kind));
+    while !has_listed(&layer.calls()) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    layer.count();
+    first.terminate();
+    let last = ran(&world.runs().get("orders").await.unwrap());
+    world.run_when("orders", "run by the second", |run| ran(run).is_some_and(|now| Some(now) != last)).await;
+    assert_eq!(layer.calls(), []);
 }
 
 // R29: whoever refuses a deletion in these words (an admission webhook may) has not deleted the Job.
