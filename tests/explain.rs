@@ -108,14 +108,14 @@ async fn a_trigger_that_waits() {
 async fn a_deletion_that_cannot_go_on() {
     let world = World::new("explain-deletion").await;
     let _operator = world.operator(&[]);
-    world.create("once", json!({})).await;
-    world.run_when("once", "done", |run| status(run).phase == Some(Phase::Succeeded)).await;
-    told(&world, "once", &["it has no schedule, and this pipeline has had its run"]);
-    world.patch("once", json!({ "spec": { "podAnnotations": { OUTCOME: "failure" }, "backoffLimit": 0 } })).await;
-    world.run_when("once", "failed", |run| status(run).phase == Some(Phase::Failed)).await;
-    world.runs().delete("once", &kube::api::DeleteParams::default()).await.expect("it is deleted");
-    world.run_when("once", "stuck", |run| is_ready_for(run, "TeardownFailed")).await;
-    told(&world, "once", &["  - TeardownFailed: ", "teardownOnDelete", "(Teardown), made at"]);
+    world.create("leaving", json!({})).await;
+    world.run_when("leaving", "done", |run| status(run).phase == Some(Phase::Succeeded)).await;
+    told(&world, "leaving", &["it has no schedule, and this pipeline has had its run"]);
+    world.patch("leaving", json!({ "spec": { "podAnnotations": { OUTCOME: "failure" }, "backoffLimit": 0 } })).await;
+    world.run_when("leaving", "failed", |run| status(run).phase == Some(Phase::Failed)).await;
+    world.runs().delete("leaving", &kube::api::DeleteParams::default()).await.expect("it is deleted");
+    world.run_when("leaving", "stuck", |run| is_ready_for(run, "TeardownFailed")).await;
+    told(&world, "leaving", &["  - TeardownFailed: ", "teardownOnDelete", "(Teardown), made at"]);
 }
 
 /// The body of the answer to one GET.
@@ -134,9 +134,10 @@ async fn the_leader_tells_its_last_decisions() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
     let address = format!("127.0.0.1:{port}");
     let _operator = world.operator(&["--health-probe-bind-address", &address, "--debug-endpoint"]);
-    world.create("yearly", json!({ "schedule": RARE })).await;
-    world.run_when("yearly", "armed", |run| status(run).next_schedule_time.is_some()).await;
-    let name = format!("{}/yearly", world.namespace);
+    // `explain` sees Runs of all namespaces, and those of one name share a pipeline (R11): each test has names of its own.
+    world.create("rare", json!({ "schedule": RARE })).await;
+    world.run_when("rare", "armed", |run| status(run).next_schedule_time.is_some()).await;
+    let name = format!("{}/rare", world.namespace);
     let said = get(&address, &format!("/debug/runs?run={name}"));
     let said: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
     assert_eq!((&said["leading"], &said["runs"][0]["run"]), (&json!(true), &json!(name)), "{said:#}");
