@@ -49,14 +49,14 @@ pub fn newest(pods: &[Pod], job_uid: &str, job: Outcome) -> Option<Ending> {
 pub fn explain(finished: &mut Finished, ending: &Ending) {
     if finished.reason.as_deref() == Some(DEADLINE) {
         if ending.outcome != Outcome::Killed {
-            let message = finished.message.get_or_insert_default();
-            *message = format!("{message}; its last attempt: {}", ending.message);
+            let message = finished.message.take().unwrap_or_default();
+            finished.message = Some(format!("{message}; its last attempt: {}", ending.message).into());
         }
         return;
     }
     finished.outcome = ending.outcome;
-    finished.reason = Some(ending.reason.clone());
-    finished.message = Some(ending.message.clone());
+    finished.reason = Some(ending.reason.clone().into());
+    finished.message = Some(ending.message.clone().into());
 }
 
 fn terminated(pod: &Pod) -> Option<&ContainerStateTerminated> {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn job(outcome: Outcome, reason: &str) -> Finished {
-        let (reason, message) = (Some(reason.to_owned()), Some("the Job's".to_owned()));
+        let (reason, message) = (Some(reason.to_owned().into()), Some("the Job's".into()));
         Finished { outcome, at: Timestamp::UNIX_EPOCH, reason, message }
     }
 

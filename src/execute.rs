@@ -225,10 +225,9 @@ impl Executor {
         Ok(())
     }
 
-    /// The index and the plan go on with what the API server has answered. Who manages which field fills most of an answer
-    /// and is nothing to us.
+    /// The index and the plan go on with what the API server has answered.
     fn take_in(&self, plan: &mut Plan<'_>, mut answer: Run) {
-        answer.metadata.managed_fields = None;
+        index::strip(&mut answer);
         plan.run = Arc::new(answer);
         self.index.apply_written_run(&plan.run);
     }
@@ -264,7 +263,7 @@ impl Executor {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace(&run));
         let known = self.index.config(run.metadata.uid.as_deref().unwrap_or_default());
         let written = if let Some(known) = known {
-            wanted.metadata.resource_version.clone_from(&known.metadata.resource_version);
+            wanted.metadata.resource_version = Some(known.version.to_string());
             let (params, patch) = (PatchParams::default(), Patch::Merge(&wanted));
             let call = api.patch(&config, &params, &patch);
             self.call(plan.term, Verb::Patch, Resource::ConfigMaps, &config, call).await
@@ -277,7 +276,7 @@ impl Executor {
             Ok(written) => {
                 plan.memory.refused.remove(names::CONFIG);
                 let hash = objects::content_hash(&text);
-                self.index.apply_config(LightConfigMap { metadata: written.metadata, hash });
+                self.index.apply_config(&LightConfigMap { metadata: written.metadata, hash });
                 Ok(())
             }
             Err(ExecuteError::Conflict | ExecuteError::Gone { .. }) => self.adopt_config(plan, &config).await,
@@ -295,15 +294,16 @@ impl Executor {
         let found = match self.call(plan.term, Verb::Get, Resource::ConfigMaps, config, api.get(config)).await {
             Ok(found) => found,
             Err(ExecuteError::Gone { .. }) => {
-                if let Some(known) = self.index.config(plan.run.metadata.uid.as_deref().unwrap_or_default()) {
-                    self.index.remove_config(&known.metadata);
+                let run = plan.run.metadata.uid.as_deref().unwrap_or_default();
+                if let Some(known) = self.index.config(run) {
+                    self.index.forget_config(run, &known);
                 }
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
         if belongs_to(&found.metadata, &plan.run) {
-            self.index.apply_config(found);
+            self.index.apply_config(&found);
             return Ok(());
         }
         let cause = create::cause_of_conflict(&found.metadata, &plan.run);

@@ -80,7 +80,7 @@ impl DebugRuns {
     }
 
     fn one(&self, key: &Key) -> Option<Value> {
-        let status = self.index.run(key)?.run.status.clone().unwrap_or_default();
+        let status = self.index.status(key)?;
         let looked = self.looks.0.get(key);
         Some(json!({
             "run": key.to_string(),

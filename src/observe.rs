@@ -1,5 +1,7 @@
 //! API objects → [`Observation`]: the only place where the core's picture of the world is put together.
 
+use std::sync::Arc;
+
 use crds::Run;
 use jiff::{SignedDuration, Timestamp};
 use scheduler::observation::{Observation, ObservedCronJob, Problem, Process, RunMeta, Spec};
@@ -13,9 +15,9 @@ use crate::status;
 /// How far ahead of its tick a claim is made at least, and all of them where there are few.
 const SHORTEST_LEAD: SignedDuration = SignedDuration::from_secs(2);
 /// Claims of so many Runs are made in a second: fewer than the API server can take, which has ticks to serve meanwhile.
-const CLAIMS_PER_SECOND: usize = 350;
+const CLAIMS_PER_SECOND: usize = 150;
 /// And at most. What is edited within its lead costs a write more.
-const LONGEST_LEAD: SignedDuration = SignedDuration::from_secs(30);
+const LONGEST_LEAD: SignedDuration = SignedDuration::from_secs(120);
 
 /// The observation of a Run.
 #[must_use]
@@ -24,13 +26,13 @@ pub fn observe(indexed: &IndexedRun, index: &Index, process: Process, defaults: 
     let uid = run.metadata.uid.as_deref().unwrap_or_default();
     let current = run.status.clone().unwrap_or_default();
     Observation {
-        run: metadata(run, index.namesakes(&Key::of(&run.metadata))),
+        run: metadata(run, &index.namesakes(&Key::of(&run.metadata))),
         spec: spec(indexed, defaults),
         state: status::state(&current),
         report: status::report(&current),
         jobs: index.jobs(uid).iter().filter_map(|job| job.observed().cloned()).collect(),
         cron_jobs: index.cron_jobs(uid).iter().map(|cron_job| observed_cron_job(cron_job, index)).collect(),
-        config_hash: index.config(uid).map(|config| config.hash.clone()),
+        config_hash: index.config(uid).map(|config| config.hash.into_string()),
         process,
         lead: lead(uid, index.len()),
     }
@@ -47,13 +49,13 @@ fn lead(uid: &str, runs: usize) -> SignedDuration {
     SHORTEST_LEAD.saturating_add(SignedDuration::from_millis(own))
 }
 
-fn metadata(run: &Run, namesakes: Vec<String>) -> RunMeta {
+fn metadata(run: &Run, namesakes: &[Arc<str>]) -> RunMeta {
     let annotation = |key: &str| run.metadata.annotations.as_ref().and_then(|annotations| annotations.get(key));
     let finalizers = run.metadata.finalizers.as_deref().unwrap_or_default();
     RunMeta {
         name: run.metadata.name.clone().unwrap_or_default(),
         uid: run.metadata.uid.clone().unwrap_or_default(),
-        namesakes,
+        namesakes: namesakes.iter().map(|namespace| namespace.to_string()).collect(),
         generation: run.metadata.generation.unwrap_or_default(),
         created_at: run.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         deleting_since: run.metadata.deletion_timestamp.as_ref().map(|time| time.0),
@@ -129,7 +131,7 @@ mod tests {
         assert!(leads(3).iter().all(|lead| *lead < SignedDuration::from_millis(2_020)));
         let many = leads(10_000);
         assert!(many.iter().all(|lead| (SHORTEST_LEAD..=LONGEST_LEAD).contains(lead)));
-        let middle = SignedDuration::from_secs(16);
+        let middle = SHORTEST_LEAD.saturating_add(SignedDuration::from_secs(10_000 / 150 / 2));
         let early = many.iter().filter(|lead| **lead > middle).count();
         assert!((800..1200).contains(&early), "{early} of 2000 in the earlier half");
     }

@@ -10,8 +10,8 @@ use crate::index::Key;
 /// Looks at what merely changed, at a time. Settles are no hurry: more in flight would only keep the API server from
 /// telling everybody of the Jobs that are stored already.
 const CHANGES: usize = 16;
-/// And while somebody's time has come. A few go on, lest a create that is not answered holds everything up.
-const CHANGES_BESIDE_DUE: usize = 4;
+/// And while somebody's time has come. One goes on, lest a create that is not answered holds everything up.
+const CHANGES_BESIDE_DUE: usize = 1;
 
 /// How urgent a look is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> Key {
-        Key { namespace: "ns".to_owned(), name: name.to_owned() }
+        Key { namespace: "ns".into(), name: name.into() }
     }
 
     #[tokio::test]

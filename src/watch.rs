@@ -55,7 +55,7 @@ impl Indexed for Lenient<Run> {
     }
 
     fn forget_unlisted(listed: &HashSet<String>, index: &Index) -> Vec<Key> {
-        index.unlisted_runs(listed).iter().filter_map(|metadata| Self::remove(metadata, index)).collect()
+        index.forget_unlisted_runs(listed)
     }
 }
 
@@ -85,7 +85,7 @@ impl Indexed for Lenient<LightConfigMap> {
     const SELECTOR: Option<&'static str> = OURS;
 
     fn apply(self, index: &Index) -> Option<Key> {
-        self.0.ok().and_then(|config| index.apply_config(config))
+        self.0.ok().and_then(|config| index.apply_config(&config))
     }
 
     fn remove(metadata: &ObjectMeta, index: &Index) -> Option<Key> {
@@ -93,7 +93,7 @@ impl Indexed for Lenient<LightConfigMap> {
     }
 
     fn forget_unlisted(listed: &HashSet<String>, index: &Index) -> Vec<Key> {
-        index.unlisted_configs(listed).iter().filter_map(|metadata| Self::remove(metadata, index)).collect()
+        index.forget_unlisted_configs(listed)
     }
 }
 
@@ -109,7 +109,7 @@ impl Indexed for Lenient<LightCronJob> {
     }
 
     fn forget_unlisted(listed: &HashSet<String>, index: &Index) -> Vec<Key> {
-        index.unlisted_cron_jobs(listed).iter().filter_map(|metadata| Self::remove(metadata, index)).collect()
+        index.forget_unlisted_cron_jobs(listed)
     }
 }
 

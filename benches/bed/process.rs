@@ -76,6 +76,11 @@ impl Process {
         std::fs::read_to_string(path).with_context(|| format!("{path}: {}", self.last_words()))
     }
 
+    /// Its log has these words.
+    pub(crate) fn has_said(&self, words: &str) -> bool {
+        std::fs::read_to_string(&self.log).is_ok_and(|text| text.contains(words))
+    }
+
     /// The end of its log.
     pub(crate) fn last_words(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();

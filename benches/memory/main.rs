@@ -69,6 +69,7 @@ async fn measure(
     idle: Duration,
 ) -> anyhow::Result<String> {
     let operator = plane.operator_with(namespace, environment)?;
+    leads(&operator).await?;
     settle(&operator).await?;
     let first = operator.peak_memory()?;
     let (cpu, since) = (operator.cpu()?, std::time::Instant::now());
@@ -83,6 +84,17 @@ async fn measure(
     settle(&operator).await?;
     let (again, after) = (operator.peak_memory()?, operator.memory()?);
     Ok(format!("| {name} | {rest:.0} | {first:.0} | {busy:.2} | {again:.0} | {after:.0} |"))
+}
+
+/// Waits until the operator leads: the lease of the one before, which was killed, runs out first.
+async fn leads(operator: &Process) -> anyhow::Result<()> {
+    for _ in 0..120 {
+        if operator.has_said("leading") {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    anyhow::bail!("it does not lead: {}", operator.last_words())
 }
 
 /// Waits until the operator has nothing to do: it has used next to no CPU for five seconds.

@@ -172,7 +172,7 @@ pub struct ActiveJob {
     /// Attempt of its claim when that was settled. 1 if unset.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub attempt: i32,
-    /// When its claim was settled. It is not put away until the prune floor (45 s) after this has passed.
+    /// When its claim was settled. It is not put away until the prune floor (60 s) after this has passed.
     pub settled_at: Time,
     /// Whether it has ended and its outcome is recorded. False if unset.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

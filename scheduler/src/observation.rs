@@ -1,5 +1,6 @@
 //! What the shell has seen of one Run: everything [`decide`](crate::decide) may look at.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -164,9 +165,9 @@ pub struct Finished {
     /// `lastTransitionTime` of the condition.
     pub at: Timestamp,
     /// Reason of the condition, such as `BackoffLimitExceeded`.
-    pub reason: Option<String>,
+    pub reason: Option<Cow<'static, str>>,
     /// Message of the condition.
-    pub message: Option<String>,
+    pub message: Option<Cow<'static, str>>,
 }
 
 /// Facts of this process that no API object holds. All of them may be lost: a new process finds its claims in doubt

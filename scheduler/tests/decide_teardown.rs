@@ -275,7 +275,7 @@ fn a_teardown_that_finds_nothing_is_told() {
     let end = Finished {
         outcome: Outcome::Succeeded,
         at: at("10:11:30"),
-        reason: Some("NothingFound".to_owned()),
+        reason: Some("NothingFound".into()),
         message: None,
     };
     world.jobs.get_mut(&teardown(1)).unwrap().finished = Some(end);

@@ -110,7 +110,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, ExplainError> {
         Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
         None => (args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone()), args.run.clone()),
     };
-    let (key, server) = (Key { namespace, name }, config.cluster_url.to_string());
+    let (key, server) = (Key { namespace: namespace.into(), name: name.into() }, config.cluster_url.to_string());
     let client = Client::try_from(config).map_err(ExplainError::Client)?;
     match preflight::check(&client, &server).await {
         // The operator waits for a newer one; what is there can be told.
@@ -152,7 +152,7 @@ async fn gather(client: &Client, key: &Key) -> Result<Index, ExplainError> {
         index.apply_job(&job);
     }
     for config in ours::<LightConfigMap>(client, key).await.map_err(failed("ConfigMaps"))? {
-        index.apply_config(config);
+        index.apply_config(&config);
     }
     Ok(index)
 }

@@ -83,7 +83,7 @@ impl Executor {
     ///
     /// See [`ExecuteError`].
     pub async fn sweep(&self, term: &Term, job: &KnownJob) -> Result<(), ExecuteError> {
-        let (name, namespace) = (job.name(), job.namespace.as_str());
+        let (name, namespace) = (job.name(), &job.namespace);
         let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace);
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),

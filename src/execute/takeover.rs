@@ -34,7 +34,7 @@ impl Executor {
         let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
         let patch = Patch::Merge(json!({ "metadata": {
             "uid": uid,
-            "resourceVersion": known.resource_version,
+            "resourceVersion": known.version.to_string(),
             "ownerReferences": [objects::owner_reference(&plan.run)],
         }}));
         let params = PatchParams::default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Index, Key, KnownJob, controller_uid, is_unlisted, run_uid, version};
+use super::{Index, Key, KnownJob, Version, controller_uid, run_uid};
 use crate::light::{LightCronJob, LightJob};
 
 #[allow(clippy::must_use_candidate, reason = "the Run to look at matters to the watches, not after our own writes")]
@@ -20,7 +20,7 @@ impl Index {
         cron_job.metadata.managed_fields = None;
         let owner = controller_uid(&cron_job.metadata, crds::KIND)?.to_owned();
         let uid = cron_job.metadata.uid.clone()?;
-        let is_news = |known: &LightCronJob| self.is_news(version(&cron_job.metadata), version(&known.metadata));
+        let is_news = |known: &LightCronJob| self.is_news(&Version::of(&cron_job.metadata), &Version::of(&known.metadata));
         if self.cron_jobs.get(&uid).is_some_and(|known| !is_news(&known)) {
             return None;
         }
@@ -91,10 +91,10 @@ impl Index {
         }
     }
 
-    /// Metadata of every CronJob that a new list does not show.
-    #[must_use]
-    pub fn unlisted_cron_jobs(&self, listed: &HashSet<String>) -> Vec<ObjectMeta> {
-        let all = self.cron_jobs.iter();
-        all.filter_map(|known| is_unlisted(&known.metadata, listed).then(|| known.metadata.clone())).collect()
+    /// Forgets what a new list does not show; returns the Runs that controlled it.
+    pub fn forget_unlisted_cron_jobs(&self, listed: &HashSet<String>) -> Vec<Key> {
+        let unlisted = self.cron_jobs.iter().filter(|cron_job| !listed.contains(cron_job.key()));
+        let gone: Vec<ObjectMeta> = unlisted.map(|cron_job| cron_job.metadata.clone()).collect();
+        gone.iter().filter_map(|metadata| self.remove_cron_job(metadata)).collect()
     }
 }

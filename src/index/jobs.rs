@@ -1,20 +1,33 @@
 //! Jobs as the index holds them: by the ten thousand, so nothing but what somebody looks at.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use k8s_openapi::api::batch::v1::JobCondition;
-use kube::ResourceExt as _;
 use scheduler::legacy_kind;
 use scheduler::observation::{Finished, ForeignJob, ObservedJob};
 use scheduler::state::{Outcome, RunKind};
 
+use super::Version;
 use crate::light::LightJob;
+
+/// What Kubernetes says of nearly every Job that has ended: kept once, and not with each.
+const COMMON: [&str; 6] = [
+    "CompletionsReached",
+    "Reached expected number of succeeded pods",
+    "BackoffLimitExceeded",
+    "Job has reached the specified backoff limit",
+    "DeadlineExceeded",
+    "Job was active longer than specified deadline",
+];
 
 /// A Job of a Run, or of a CronJob that is taken over (R31).
 #[derive(Clone, Debug)]
 pub struct KnownJob {
     /// Its namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// The version that was seen.
-    pub resource_version: String,
+    pub version: Version,
     /// It has owners. One without is found by label (R30).
     pub owned: bool,
     seen: Seen,
@@ -29,17 +42,17 @@ enum Seen {
 }
 
 impl KnownJob {
-    /// What there is to know of a Job; `None` of one that was never stored.
+    /// What there is to know of a Job; `None` of one that was never stored. Its namespace may be known already.
     #[must_use]
-    pub fn of(job: &LightJob) -> Option<Self> {
+    pub fn of(job: &LightJob, namespace: Option<Arc<str>>) -> Option<Self> {
         let metadata = &job.metadata;
         let other = || {
             let (name, uid) = (metadata.name.clone()?, metadata.uid.clone()?);
             Some(ForeignJob { name, uid, created_at: metadata.creation_timestamp.as_ref()?.0 })
         };
         Some(Self {
-            namespace: job.namespace().unwrap_or_default(),
-            resource_version: job.resource_version().unwrap_or_default(),
+            namespace: namespace.unwrap_or_else(|| metadata.namespace.as_deref().unwrap_or_default().into()),
+            version: Version::of(metadata),
             owned: metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty()),
             seen: observed(job).map(Seen::Run).or_else(|| other().map(Seen::Other))?,
         })
@@ -111,6 +124,11 @@ fn is_running(job: &LightJob) -> bool {
     job.status.ready.is_some_and(|ready| ready > 0) || job.status.conditions.iter().flatten().any(held)
 }
 
+fn text(text: Option<&String>) -> Option<Cow<'static, str>> {
+    let text = text?;
+    Some(COMMON.into_iter().find(|common| common == text).map_or_else(|| text.clone().into(), Cow::Borrowed))
+}
+
 /// A Job has finished when it has `Complete` or `Failed` (R5), not when a pod of it has.
 fn finished(job: &LightJob, condition: &JobCondition) -> Option<Finished> {
     if condition.status != "True" {
@@ -125,5 +143,5 @@ fn finished(job: &LightJob, condition: &JobCondition) -> Option<Finished> {
         _ => return None,
     };
     let at = condition.last_transition_time.as_ref().or(job.metadata.creation_timestamp.as_ref())?.0;
-    Some(Finished { outcome, at, reason: condition.reason.clone(), message: condition.message.clone() })
+    Some(Finished { outcome, at, reason: text(condition.reason.as_ref()), message: text(condition.message.as_ref()) })
 }

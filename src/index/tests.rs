@@ -1,6 +1,9 @@
+use crds::Run;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::lenient::Lenient;
+use crate::light::LightConfigMap;
 
 fn object<K: serde::de::DeserializeOwned>(kind: &str, owner: &str, version: u64, rest: &Value) -> K {
     let owners = json!([{ "apiVersion": "runs.marmotdata.io/v1alpha1", "kind": "Run", "name": "orders", "uid": owner,
@@ -76,4 +79,80 @@ fn a_job_that_the_run_was_given_is_its_cron_jobs_no_more() {
     index.apply_job(&foreign);
     index.remove_job(&foreign.metadata);
     assert!(index.foreign_job("uid").is_none());
+}
+
+fn run(version: u64, rest: &Value) -> Lenient<Run> {
+    let mut run = json!({ "metadata": { "name": "orders", "namespace": "data", "uid": "run", "generation": 1,
+        "resourceVersion": version.to_string(), "creationTimestamp": "2026-01-01T00:00:00Z" } });
+    run.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    serde_json::from_value(run).unwrap()
+}
+
+// It is kept as text, so that ten thousand need little memory.
+#[test]
+fn a_run_comes_out_as_it_went_in() {
+    let text = r#"{"metadata": {"name": "orders", "namespace": "data", "uid": "run", "resourceVersion": "7", "generation": 2,
+        "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-02T00:00:00Z", "finalizers": ["a/b"],
+        "labels": {"team": "sales"}, "annotations": {"note": "stays", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
+        "managedFields": [{"manager": "kubectl", "operation": "Update"}]},
+        "spec": {"runs": [{"x": {"n": 1.10, "big": 123456789012345678901234567890}}], "schedule": "@daily", "suspend": false},
+        "status": {"phase": "Running", "claims": {"orders-1": {"kind": "Scheduled", "attempt": 1, "holder": "me",
+            "claimedAt": "2026-01-01T00:00:00Z"}}, "nextScheduleTime": "2026-01-03T00:00:00Z"}}"#;
+    let index = Index::default();
+    let key = index.apply_run(serde_json::from_str(text).unwrap()).unwrap().unwrap();
+    let mut wanted: Run = serde_json::from_str(text).unwrap();
+    wanted.metadata.managed_fields = None;
+    wanted.metadata.annotations.as_mut().unwrap().remove("kubectl.kubernetes.io/last-applied-configuration");
+    assert_eq!(*index.run(&key).unwrap().run, wanted, "but for what nobody reads");
+    assert_eq!(index.status(&key), wanted.status);
+    assert_eq!(index.oldest_deletion().unwrap().to_string(), "2026-01-02T00:00:00Z");
+    assert!(index.is_due(&key, "2026-01-01T00:00:00Z".parse().unwrap()), "it has a claim");
+}
+
+#[test]
+fn the_newest_view_of_a_run_counts_and_one_that_is_gone_stays_gone() {
+    let index = Index::default();
+    let phase = |phase: &str| json!({ "spec": { "runs": [{ "x": {} }] }, "status": { "phase": phase } });
+    let key = index.apply_run(run(5, &phase("Running"))).unwrap().unwrap();
+    index.apply_written_run(&run(7, &phase("Failed")).0.unwrap());
+    assert_eq!(index.apply_run(run(6, &phase("Idle"))).unwrap(), None, "the watch is behind");
+    assert_eq!(index.status(&key).unwrap().phase, Some(crds::Phase::Failed));
+    let gone = run(7, &phase("Failed")).0.unwrap();
+    index.remove_run(&gone.metadata);
+    index.apply_written_run(&run(8, &phase("Idle")).0.unwrap());
+    assert!(index.run(&key).is_none() && index.status(&key).is_none());
+}
+
+#[test]
+fn what_a_new_list_does_not_show_is_gone() {
+    let index = Index::default();
+    let key = index.apply_run(run(1, &json!({ "spec": { "runs": [{ "x": {} }] } }))).unwrap().unwrap();
+    index.apply_job(&object("Job", "run", 2, &json!({ "uid": "job" })));
+    index.apply_config(&object::<LightConfigMap>("ConfigMap", "run", 3, &json!({ "uid": "config" })));
+    index.apply_cron_job(object("CronJob", "run", 4, &json!({ "uid": "cron job" })));
+    let listed = ["run", "job", "config", "cron job"].map(str::to_owned).into_iter().collect();
+    assert!(index.forget_unlisted_jobs(&listed).is_empty() && index.forget_unlisted_configs(&listed).is_empty());
+    assert!(index.forget_unlisted_cron_jobs(&listed).is_empty() && index.forget_unlisted_runs(&listed).is_empty());
+
+    let none = HashSet::new();
+    let expected = vec![key.clone()];
+    assert_eq!(index.forget_unlisted_jobs(&none), expected);
+    assert_eq!(index.forget_unlisted_configs(&none), expected);
+    assert_eq!(index.forget_unlisted_cron_jobs(&none), expected);
+    assert_eq!(index.forget_unlisted_runs(&none), expected);
+    assert!(index.jobs("run").is_empty() && index.config("run").is_none() && index.cron_jobs("run").is_empty());
+    assert!(index.run(&key).is_none() && index.namesakes(&Key { namespace: "other".into(), ..key }).is_empty());
+}
+
+// R11
+#[test]
+fn namesakes_are_those_of_the_very_name() {
+    let index = Index::default();
+    for (namespace, name) in [("b", "orders"), ("a", "orders"), ("a", "order"), ("c", "orders2")] {
+        let metadata = json!({ "name": name, "namespace": namespace, "uid": format!("{namespace}/{name}") });
+        index.apply_run(run(1, &json!({ "metadata": metadata, "spec": { "runs": [{ "x": {} }] } }))).unwrap();
+    }
+    let namesakes = |namespace: &str| index.namesakes(&Key { namespace: namespace.into(), name: "orders".into() });
+    assert_eq!(namesakes("b"), ["a".into()]);
+    assert_eq!(namesakes("c"), ["a".into(), "b".into()]);
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -59,6 +60,15 @@ struct Totals {
     oldest_deletion: i64,
 }
 
+/// What is told of each Run, where that is asked for. Times are in seconds.
+struct Standing {
+    run: RunLabels,
+    success: Option<i64>,
+    outcome: Option<Outcome>,
+    next: Option<i64>,
+    failures: i64,
+}
+
 impl Collector for Fleet {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let Sources { index, queue, ticker, readiness, per_run, .. } = &self.sources;
@@ -73,22 +83,19 @@ impl Collector for Fleet {
         if self.leader.get() == 0 {
             return Ok(());
         }
-        let runs: Vec<_> = index.keys().into_iter().filter_map(|key| Some((index.run(&key)?.run, key))).collect();
-        let told = runs.iter().map(|(run, key)| {
-            let current = run.status.clone().unwrap_or_default();
-            let deleting = run.metadata.deletion_timestamp.as_ref().map(|time| time.0);
-            (key, status::state(&current), status::report(&current), deleting)
-        });
-        let told: Vec<_> = told.collect();
-        let now = self.sources.clock.now();
-        let mut totals = Totals::default();
-        for (_, state, report, deleting) in &told {
-            totals.add(state, report);
-            let age = deleting.map_or(0, |since| now.duration_since(since).as_secs());
-            totals.oldest_deletion = totals.oldest_deletion.max(age);
+        let age = |since: Timestamp| self.sources.clock.now().duration_since(since).as_secs().max(0);
+        let mut totals = Totals { oldest_deletion: index.oldest_deletion().map_or(0, age), ..Totals::default() };
+        let mut each = Vec::new();
+        for key in index.keys() {
+            let Some(status) = index.status(&key) else { continue };
+            let (state, report) = (status::state(&status), status::report(&status));
+            totals.add(&state, &report);
+            if *per_run {
+                each.push(Standing::of(&key, &state, &report));
+            }
         }
         totals.encode(e)?;
-        if *per_run { encode_each(e, told.iter().map(|(key, state, report, _)| (*key, state, report))) } else { Ok(()) }
+        if *per_run { encode_each(e, &each) } else { Ok(()) }
     }
 }
 
@@ -126,24 +133,32 @@ impl Totals {
     }
 }
 
+impl Standing {
+    fn of(key: &Key, state: &State, report: &Report) -> Self {
+        Self {
+            run: RunLabels { run_namespace: key.namespace.to_string(), run: key.name.to_string() },
+            success: state.last_success.map(Timestamp::as_second),
+            outcome: state.last_result.as_ref().map(|result| result.outcome),
+            next: report.next.map(Timestamp::as_second),
+            failures: state.consecutive_failures.into(),
+        }
+    }
+}
+
 /// The series of each Run.
-fn encode_each<'a>(
-    e: &mut DescriptorEncoder<'_>,
-    runs: impl Iterator<Item = (&'a Key, &'a State, &'a Report)> + Clone,
-) -> Result<(), fmt::Error> {
-    let labels = |key: &Key| RunLabels { run_namespace: key.namespace.clone(), run: key.name.clone() };
-    let success = runs.clone().filter_map(|(key, state, _)| Some((labels(key), state.last_success?.as_second())));
+fn encode_each(e: &mut DescriptorEncoder<'_>, runs: &[Standing]) -> Result<(), fmt::Error> {
+    let success = runs.iter().filter_map(|run| Some((run.run.clone(), run.success?)));
     family(e, "run_last_success_timestamp_seconds", "When the newest run that succeeded ended.", success)?;
-    let outcome = |key: &Key, outcome: Outcome| RunOutcomeLabels {
-        run_namespace: key.namespace.clone(),
-        run: key.name.clone(),
+    let outcome = |run: &RunLabels, outcome: Outcome| RunOutcomeLabels {
+        run_namespace: run.run_namespace.clone(),
+        run: run.run.clone(),
         outcome: labels::outcome(outcome),
     };
-    let last = runs.clone().filter_map(|(key, state, _)| Some((outcome(key, state.last_result.as_ref()?.outcome), 1)));
+    let last = runs.iter().filter_map(|run| Some((outcome(&run.run, run.outcome?), 1)));
     family(e, "run_last_outcome", "1 for how the newest finished run ended.", last)?;
-    let next = runs.clone().filter_map(|(key, _, report)| Some((labels(key), report.next?.as_second())));
+    let next = runs.iter().filter_map(|run| Some((run.run.clone(), run.next?)));
     family(e, "run_next_tick_timestamp_seconds", "The next tick; none while suspended.", next)?;
-    let failures = runs.map(|(key, state, _)| (labels(key), i64::from(state.consecutive_failures)));
+    let failures = runs.iter().map(|run| (run.run.clone(), run.failures));
     family(e, "run_consecutive_failures", "Failures since the last success.", failures)
 }
 

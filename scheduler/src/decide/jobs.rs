@@ -1,5 +1,7 @@
 //! What the Jobs tell: claims are settled when their Job is there, runs end when it has ended (R32, R33).
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use super::{Look, teardown};
@@ -74,8 +76,8 @@ pub(super) fn result_of(job: &ObservedJob, kind: RunKind) -> Option<RunResult> {
         started_at: Some(job.created_at),
         finished_at: finished.at,
         outcome: finished.outcome,
-        reason: finished.reason.clone(),
-        message: finished.message.clone(),
+        reason: finished.reason.clone().map(Cow::into_owned),
+        message: finished.message.clone().map(Cow::into_owned),
     })
 }
 

@@ -1,13 +1,18 @@
 //! Caps across Runs: a start that may go ahead otherwise asks for a place first (`caps`).
 
+use jiff::SignedDuration;
+
 use super::Look;
 use crate::caps::{Cap, Place};
-use crate::claim::{CREATE_WINDOW, Claim};
+use crate::claim::Claim;
 use crate::decision::Effect;
 use crate::state::RunKind;
 
 /// Reason of `Reconciling` while a start waits for a place.
 pub(super) const REASON: &str = "StartDelayed";
+
+/// What waits shorter than this is not told.
+const TELLING: SignedDuration = SignedDuration::from_secs(5);
 
 /// The start waits for a place, or asks for one now. It keeps its claim as it is: that is renewed once there is a place
 /// (R33), and nothing is written while it waits (R7).
@@ -22,7 +27,7 @@ pub(super) fn is_awaited(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool 
         Some(Place::Free) => false,
         Some(Place::Waiting { cap, since }) => {
             // What passes at once is not worth a write.
-            let telling = since.saturating_add(CREATE_WINDOW).unwrap_or(*since);
+            let telling = since.saturating_add(TELLING).unwrap_or(*since);
             if look.now < telling {
                 look.wake_at(telling);
             } else {

@@ -239,7 +239,7 @@ impl World {
     pub fn finish_unseen(&mut self, job: &str, outcome: Outcome) {
         let at = self.stamp();
         let job = self.jobs.get_mut(job).unwrap_or_else(|| panic!("no Job {job}"));
-        let reason = (outcome != Outcome::Succeeded).then(|| "BackoffLimitExceeded".to_owned());
+        let reason = (outcome != Outcome::Succeeded).then(|| "BackoffLimitExceeded".into());
         job.finished = Some(Finished { outcome, at, reason, message: None });
     }
 
