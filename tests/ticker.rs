@@ -16,7 +16,7 @@ async fn a_stepped_clock_is_noticed_within_thirty_seconds() {
     let clock = ManualClock::new("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap());
     let queue = Arc::new(Queue::default());
     let ticker = Arc::new(Ticker::new(Arc::new(clock.clone()), Arc::clone(&queue)));
-    let key = Key { namespace: "ns".to_owned(), name: "orders".to_owned() };
+    let key = Key { namespace: "ns".into(), name: "orders".into() };
     ticker.arm(&key, Some(clock.now() + SignedDuration::from_hours(1)));
     let jumps = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&jumps);
