@@ -5,6 +5,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use marmot_operator::args::{Cli, Command};
 use marmot_operator::{app, cli, runner, telemetry};
+use tikv_jemallocator::Jemalloc;
+
+/// Lists and answers of ten thousand objects come and go: this one gives the memory back, and takes less time. Its options
+/// stand in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {

@@ -84,17 +84,11 @@ impl ControlPlane {
 
     /// A replica of this operator for one namespace, as released but for its ports.
     pub(crate) fn operator(&self, namespace: &str) -> anyhow::Result<Process> {
-        self.operator_with(namespace, &[])
-    }
-
-    /// The same with further variables in its environment.
-    pub(crate) fn operator_with(&self, namespace: &str, environment: &[(&str, &str)]) -> anyhow::Result<Process> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_marmot-operator"));
         command.arg("operator").arg("--kubeconfig").arg(&self.cluster.kubeconfig);
         command.args(["--namespace", namespace, "--leader-election-namespace", namespace]);
         command.args(["--metrics-bind-address", "0", "--health-probe-bind-address", "0"]);
         command.args(["--image", objects::IMAGE, "--marmot-url", "http://marmot.bench:8080"]);
-        command.envs(environment.iter().copied());
         if let Ok(level) = std::env::var("BENCH_LOG_LEVEL") {
             command.args(["--log-level", &level]);
         }

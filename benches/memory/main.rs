@@ -1,6 +1,6 @@
 //! What an operator with many Runs and their history costs at rest: memory and CPU.
 //!
-//! Prints a Markdown table, a line per allocator setting. Nothing is asserted.
+//! Prints a Markdown table. Nothing is asserted.
 //!
 //! - `BENCH_N`: how many Runs; 10000 unless given. Each has `BENCH_JOBS` finished Jobs; 4 unless given
 //! - `BENCH_IDLE_SECONDS`: how long it is left alone; 60 unless given
@@ -28,16 +28,6 @@ use bed::writes::Writes;
 
 const REST: Duration = Duration::from_secs(600);
 
-/// What glibc is told; nothing is what a user gets.
-const SETTINGS: [(&str, &[(&str, &str)]); 3] = [
-    ("as it comes", &[]),
-    ("MALLOC_ARENA_MAX=1", &[("MALLOC_ARENA_MAX", "1")]),
-    (
-        "MALLOC_ARENA_MAX=1, MALLOC_TRIM_THRESHOLD_=131072",
-        &[("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072")],
-    ),
-];
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let (runs, jobs) = (number("BENCH_N", 10_000)?, number("BENCH_JOBS", 4)?);
@@ -52,23 +42,15 @@ async fn main() -> anyhow::Result<()> {
     }
     println!("{runs} Runs, {jobs} finished Jobs each.\n");
     println!(
-        "| allocator | RSS at rest MiB | peak of the first lists | CPU idle, % of a core | peak of lists after the API server restarted | RSS after |"
+        "| RSS at rest MiB | peak of the first lists | CPU idle, % of a core | peak of lists after the API server restarted | RSS after |"
     );
-    println!("|---|---:|---:|---:|---:|---:|");
-    for (name, environment) in SETTINGS {
-        println!("{}", measure(&plane, &namespace, name, environment, idle).await.context(name)?);
-    }
+    println!("|---:|---:|---:|---:|---:|");
+    println!("{}", measure(&plane, &namespace, idle).await?);
     Ok(())
 }
 
-async fn measure(
-    plane: &ControlPlane,
-    namespace: &str,
-    name: &str,
-    environment: &[(&str, &str)],
-    idle: Duration,
-) -> anyhow::Result<String> {
-    let operator = plane.operator_with(namespace, environment)?;
+async fn measure(plane: &ControlPlane, namespace: &str, idle: Duration) -> anyhow::Result<String> {
+    let operator = plane.operator(namespace)?;
     leads(&operator).await?;
     settle(&operator).await?;
     let first = operator.peak_memory()?;
@@ -83,7 +65,7 @@ async fn measure(
     tokio::time::sleep(Duration::from_secs(20)).await;
     settle(&operator).await?;
     let (again, after) = (operator.peak_memory()?, operator.memory()?);
-    Ok(format!("| {name} | {rest:.0} | {first:.0} | {busy:.2} | {again:.0} | {after:.0} |"))
+    Ok(format!("| {rest:.0} | {first:.0} | {busy:.2} | {again:.0} | {after:.0} |"))
 }
 
 /// Waits until the operator leads: the lease of the one before, which was killed, runs out first.
