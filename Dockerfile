@@ -4,14 +4,15 @@
 
 ARG RUST_VERSION=1.95
 
-FROM docker.io/library/rust:${RUST_VERSION}-slim-bookworm AS build
+FROM docker.io/library/rust:${RUST_VERSION}-bookworm AS build
 WORKDIR /src
 COPY . .
 # Static, because the runner is copied into images whose C library is another one, or none. With an explicit target the
 # flag does not reach build scripts and macros, which must stay dynamic. Paths are cut, so that the same source gives the
-# same program.
+# same program. Some ARM kernels have pages of 64 KiB, whatever those of this machine have: the allocator has to know.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     target="$(rustc -vV | sed -n 's/^host: //p')" \
+ && case "$target" in aarch64-*) export JEMALLOC_SYS_WITH_LG_PAGE=16 ;; esac \
  && RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/src=. --remap-path-prefix=/usr/local/cargo=cargo" \
     cargo build --release --locked --bin marmot-operator --target "$target" \
  && install -D -m 0755 "target/$target/release/marmot-operator" /out/marmot-operator \

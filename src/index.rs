@@ -90,9 +90,7 @@ impl Index {
         let job = Arc::new(KnownJob::of(job, namespace)?);
         let mut jobs = self.jobs.entry(owner.into()).or_default();
         let known = jobs.iter_mut().find(|known| known.name() == job.name());
-        if known.as_ref().is_some_and(|known| {
-            known.uid() == job.uid() && !self.is_news(&job.version, &known.version)
-        }) {
+        if known.as_ref().is_some_and(|known| known.uid() == job.uid() && !self.is_news(&job.version, &known.version)) {
             return None;
         }
         if let Some(unfinished) = &self.unfinished {

@@ -87,7 +87,8 @@ fn times(event: Event) -> i32 {
 async fn an_edit_found_at_the_start_runs_nothing_of_the_past() {
     let world = World::new("edited").await;
     let mut operator = world.operator(&[]);
-    world.create("orders", json!({ "schedule": "@every 3s" })).await;
+    // Under `Forbid` the next ones would wait until it is known what became of a claim that was killed with its holder.
+    world.create("orders", json!({ "schedule": "@every 3s", "concurrencyPolicy": "Allow" })).await;
     let run = world.run_when("orders", "run once", |run| status(run).last_result.is_some()).await;
     operator.kill();
     let mark = status(&world.runs().get("orders").await.unwrap()).last_schedule_time.unwrap().0;
@@ -108,10 +109,11 @@ async fn an_edit_found_at_the_start_runs_nothing_of_the_past() {
     assert!(between.is_empty(), "nothing of the past: {between:?}, the edit was seen at {since}");
     let first = jobs.iter().map(tick_of).filter(|tick| *tick > since).min().unwrap();
     assert_eq!(first.duration_since(since).as_secs(), 5, "the new schedule counts from when it was seen");
-    let entries = ledger(&run);
-    assert!(entries.iter().all(|entry| entry.reason == "Missed" && entry.to.0 <= since), "{entries:?}");
+    // One may have been claimed by the operator that was killed: it is told when no create of it can be on its way any more.
     let due = passed.duration_since(mark).as_secs() / 3;
-    assert!(entries.iter().map(|entry| entry.count).sum::<i64>() >= due, "{due} were due: {entries:?}");
+    let told = |run: &Run| ledger(run).iter().map(|entry| entry.count).sum::<i64>() >= due;
+    let entries = ledger(&world.run_when("orders", "told what had come due", told).await);
+    assert!(entries.iter().all(|entry| entry.reason == "Missed" && entry.to.0 <= since), "{entries:?}");
 }
 
 // R12, R20: a clock that went back, seen from the record: no tick at or before the mark is looked at again.

@@ -20,7 +20,8 @@ impl Index {
         cron_job.metadata.managed_fields = None;
         let owner = controller_uid(&cron_job.metadata, crds::KIND)?.to_owned();
         let uid = cron_job.metadata.uid.clone()?;
-        let is_news = |known: &LightCronJob| self.is_news(&Version::of(&cron_job.metadata), &Version::of(&known.metadata));
+        let is_news =
+            |known: &LightCronJob| self.is_news(&Version::of(&cron_job.metadata), &Version::of(&known.metadata));
         if self.cron_jobs.get(&uid).is_some_and(|known| !is_news(&known)) {
             return None;
         }
