@@ -55,7 +55,7 @@ fn metadata(run: &Run, namesakes: &[Arc<str>]) -> RunMeta {
     RunMeta {
         name: run.metadata.name.clone().unwrap_or_default(),
         uid: run.metadata.uid.clone().unwrap_or_default(),
-        namesakes: namesakes.iter().map(|namespace| namespace.to_string()).collect(),
+        namesakes: namesakes.iter().map(ToString::to_string).collect(),
         generation: run.metadata.generation.unwrap_or_default(),
         created_at: run.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         deleting_since: run.metadata.deletion_timestamp.as_ref().map(|time| time.0),

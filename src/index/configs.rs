@@ -51,7 +51,9 @@ impl Index {
     pub fn forget_unlisted_configs(&self, listed: &HashSet<String>) -> Vec<Key> {
         let unlisted = self.configs.iter().filter(|config| !listed.contains(&*config.uid));
         let gone: Vec<_> = unlisted.map(|config| (config.key().clone(), config.clone())).collect();
-        gone.iter().for_each(|(owner, config)| self.forget_config(owner, config));
+        for (owner, config) in &gone {
+            self.forget_config(owner, config);
+        }
         gone.iter().filter_map(|(owner, _)| self.key_of(owner)).collect()
     }
 

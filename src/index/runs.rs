@@ -152,7 +152,9 @@ impl Index {
     pub fn forget_unlisted_runs(&self, listed: &HashSet<String>) -> Vec<Key> {
         let unlisted = self.runs.iter().filter(|known| !listed.contains(&*known.uid));
         let gone: Vec<_> = unlisted.map(|known| (known.key().clone(), known.uid.clone())).collect();
-        gone.iter().for_each(|(key, uid)| self.forget_run(key, uid));
+        for (key, uid) in &gone {
+            self.forget_run(key, uid);
+        }
         gone.into_iter().map(|(key, _)| key).collect()
     }
 

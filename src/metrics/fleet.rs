@@ -78,8 +78,8 @@ impl Collector for Fleet {
         gauge(e, "queue_depth", "Runs waiting to be looked at.", count(queue.len()))?;
         gauge(e, "armed_runs", "Runs with a time at which they will be looked at.", count(ticker.armed()))?;
         let help = "Views of a Run, Job or ConfigMap passed over because a newer one was held already.";
-        let stale = ConstCounter::new(index.stale());
-        stale.encode(e.encode_descriptor("cache_stale_skips", help, None, stale.metric_type())?)?;
+        let skips = ConstCounter::new(index.stale());
+        skips.encode(e.encode_descriptor("cache_stale_skips", help, None, skips.metric_type())?)?;
         if self.leader.get() == 0 {
             return Ok(());
         }
