@@ -85,9 +85,7 @@ impl Index {
         let owner = owner_uid(&job.metadata)?;
         self.note_owner(job, owner);
         let key = self.key_of(owner);
-        // Ten thousands of Jobs are in the namespaces of Runs.
-        let namespace = key.as_ref().map(|key| Arc::clone(&key.namespace));
-        let job = Arc::new(KnownJob::of(job, namespace)?);
+        let job = Arc::new(KnownJob::of(job, key.as_ref())?);
         let mut jobs = self.jobs.entry(owner.into()).or_default();
         let known = jobs.iter_mut().find(|known| known.name() == job.name());
         if known.as_ref().is_some_and(|known| known.uid() == job.uid() && !self.is_news(&job.version, &known.version)) {

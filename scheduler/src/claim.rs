@@ -6,7 +6,7 @@ use crate::observation::Process;
 use crate::state::RunKind;
 
 /// A create is sent only within this time of its tick or of its claim, whichever is later (R33). Ten thousand creates due
-/// on one instant take an API server of two cores half of it: what comes too late costs another claim.
+/// on one instant take an API server of two cores 11 to 16 s, and one that comes too late costs another claim.
 pub const CREATE_WINDOW: SignedDuration = SignedDuration::from_secs(20);
 /// Time-out of one create (R33).
 pub const CREATE_TIMEOUT: SignedDuration = SignedDuration::from_secs(5);

@@ -8,7 +8,7 @@ use scheduler::legacy_kind;
 use scheduler::observation::{Finished, ForeignJob, ObservedJob};
 use scheduler::state::{Outcome, RunKind};
 
-use super::Version;
+use super::{Key, Version};
 use crate::light::LightJob;
 
 /// What Kubernetes says of nearly every Job that has ended: kept once, and not with each.
@@ -42,16 +42,20 @@ enum Seen {
 }
 
 impl KnownJob {
-    /// What there is to know of a Job; `None` of one that was never stored. Its namespace may be known already.
+    /// What there is to know of a Job of that Run; `None` of one that was never stored.
     #[must_use]
-    pub fn of(job: &LightJob, namespace: Option<Arc<str>>) -> Option<Self> {
+    pub fn of(job: &LightJob, run: Option<&Key>) -> Option<Self> {
         let metadata = &job.metadata;
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
         let other = || {
             let (name, uid) = (metadata.name.clone()?, metadata.uid.clone()?);
             Some(ForeignJob { name, uid, created_at: metadata.creation_timestamp.as_ref()?.0 })
         };
         Some(Self {
-            namespace: namespace.unwrap_or_else(|| metadata.namespace.as_deref().unwrap_or_default().into()),
+            // Kept once, with the Run, for nearly all.
+            namespace: run
+                .filter(|run| *run.namespace == *namespace)
+                .map_or_else(|| namespace.into(), |run| Arc::clone(&run.namespace)),
             version: Version::of(metadata),
             owned: metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty()),
             seen: observed(job).map(Seen::Run).or_else(|| other().map(Seen::Other))?,

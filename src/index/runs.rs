@@ -204,3 +204,20 @@ impl Index {
         self.runs.iter().map(|known| known.key().clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Ten thousand Runs are to fit: what they have in common is not kept with each.
+    #[test]
+    fn a_typical_run_takes_little_more_than_what_is_its_own() {
+        let text = String::from_utf8_lossy(COMMON)
+            .replace("\"name\":\"\"", "\"name\":\"orders\"")
+            .replace("2026-01-01", "2027-11-26");
+        let run: Run = serde_json::from_str(&text).unwrap();
+        let known = KnownRun::of(&run, Arc::new(Parsed::of(&run)));
+        assert!(known.text.len() * 3 < known.len, "{} of {} bytes", known.text.len(), known.len);
+        assert_eq!(known.read::<Run>(&Key::default()).unwrap(), run);
+    }
+}

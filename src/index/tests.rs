@@ -144,6 +144,34 @@ fn what_a_new_list_does_not_show_is_gone() {
     assert!(index.run(&key).is_none() && index.namesakes(&Key { namespace: "other".into(), ..key }).is_empty());
 }
 
+// R30: what is left of a Run that is gone is deleted where it is, whatever namespace its label points at.
+#[test]
+fn a_job_keeps_its_own_namespace() {
+    let index = Index::default();
+    index.apply_run(run(1, &json!({ "spec": { "runs": [{ "x": {} }] } }))).unwrap();
+    let labels = json!({ crds::RUN_UID_LABEL: "run", crds::KIND_LABEL: "Teardown" });
+    for (uid, namespace) in [("here", "data"), ("there", "other")] {
+        let metadata =
+            json!({ "name": uid, "uid": uid, "namespace": namespace, "ownerReferences": [], "labels": labels });
+        index.apply_job(&object("Job", "", 2, &metadata));
+    }
+    let namespaces: Vec<_> = index.jobs("run").iter().map(|job| job.namespace.to_string()).collect();
+    assert_eq!(namespaces, ["data", "other"]);
+}
+
+// An API server that gives no numbers is believed as it speaks.
+#[test]
+fn versions_that_cannot_be_compared_are_taken_as_they_come() {
+    let index = Index::default();
+    for version in ["b", "a", ""] {
+        let metadata = json!({ "name": "orders", "namespace": "data", "uid": "run", "resourceVersion": version });
+        let news =
+            index.apply_run(run(1, &json!({ "metadata": metadata, "spec": { "runs": [{ "x": {} }] } }))).unwrap();
+        assert!(news.is_some(), "{version}");
+    }
+    assert_eq!(index.stale(), 0);
+}
+
 // R11
 #[test]
 fn namesakes_are_those_of_the_very_name() {
