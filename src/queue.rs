@@ -18,7 +18,7 @@ const CHANGES_BESIDE_DUE: usize = 1;
 pub enum Lane {
     /// Something was observed.
     Change,
-    /// A wake time has come: a tick may be due.
+    /// A wake time has come: a tick may be due. Or a trigger is set.
     Due,
 }
 

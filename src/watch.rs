@@ -192,10 +192,7 @@ async fn follow<K>(
                 }
                 if synced.is_complete() {
                     for key in changed {
-                        for namespace in index.namesakes(&key) {
-                            queue.push(Key { namespace, name: key.name.clone() }, Lane::Change);
-                        }
-                        queue.push(key, Lane::Change);
+                        ask(index, queue, key);
                     }
                 }
             }
@@ -203,6 +200,15 @@ async fn follow<K>(
             Err(error) => debug!(kind = %K::kind(&()), %error, "watch interrupted"),
         }
     }
+}
+
+/// Asks for a look at a Run that changed, and at its namesakes. A trigger does not wait behind the settles of thousands.
+fn ask(index: &Index, queue: &Queue, key: Key) {
+    for namespace in index.namesakes(&key) {
+        queue.push(Key { namespace, name: key.name.clone() }, Lane::Change);
+    }
+    let lane = if index.is_triggered(&key) { Lane::Due } else { Lane::Change };
+    queue.push(key, lane);
 }
 
 /// Applies one event; returns the Runs it concerns. Once a list is complete, what it no longer shows is gone.
@@ -258,5 +264,29 @@ impl Iterator for Pauses {
 impl Backoff for Pauses {
     fn reset(&mut self) {
         self.0 = Self::FIRST;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    // R27: at once, also while ten thousand runs that have just started are settled.
+    #[tokio::test]
+    async fn a_trigger_goes_before_what_merely_changed() {
+        let (index, queue) = (Index::default(), Queue::default());
+        let run = |name: &str, annotations: serde_json::Value| -> Lenient<Run> {
+            let metadata = json!({ "name": name, "namespace": "data", "uid": name, "annotations": annotations });
+            serde_json::from_value(json!({ "metadata": metadata, "spec": { "runs": [{ "x": {} }] } })).unwrap()
+        };
+        for name in ["a", "b", "c"] {
+            ask(&index, &queue, index.apply_run(run(name, json!({}))).unwrap().unwrap());
+        }
+        let triggered = run("triggered", json!({ crds::TRIGGER_ANNOTATION: "true" }));
+        ask(&index, &queue, index.apply_run(triggered).unwrap().unwrap());
+        assert_eq!(&*queue.next().await.name, "triggered");
+        assert_eq!(&*queue.next().await.name, "a");
     }
 }

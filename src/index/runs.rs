@@ -35,6 +35,7 @@ pub(super) struct KnownRun {
     version: Version,
     generation: Option<i64>,
     deleting_since: Option<Timestamp>,
+    triggered: bool,
     /// The object, as JSON, packed.
     text: Box<[u8]>,
     /// Bytes of that JSON.
@@ -58,6 +59,7 @@ impl KnownRun {
             version: Version::of(metadata),
             generation: metadata.generation,
             deleting_since: metadata.deletion_timestamp.as_ref().map(|time| time.0),
+            triggered: metadata.annotations.as_ref().is_some_and(|all| all.contains_key(crds::TRIGGER_ANNOTATION)),
             text: compress_with_dict(&text, COMMON).into_boxed_slice(),
             len: text.len(),
             parsed,
@@ -178,6 +180,12 @@ impl Index {
         self.status(key).is_some_and(|status| {
             !status.claims.is_empty() || status.next_schedule_time.as_ref().is_some_and(|next| next.0 <= now)
         })
+    }
+
+    /// The Run has the trigger annotation: somebody waits for it (R27).
+    #[must_use]
+    pub fn is_triggered(&self, key: &Key) -> bool {
+        self.runs.get(key).is_some_and(|known| known.triggered)
     }
 
     /// When the oldest deletion of a Run that is still there was asked for.

@@ -107,6 +107,11 @@ fn a_run_comes_out_as_it_went_in() {
     assert_eq!(index.status(&key), wanted.status);
     assert_eq!(index.oldest_deletion().unwrap().to_string(), "2026-01-02T00:00:00Z");
     assert!(index.is_due(&key, "2026-01-01T00:00:00Z".parse().unwrap()), "it has a claim");
+    assert!(!index.is_triggered(&key));
+    let metadata = json!({ "name": "orders", "namespace": "data", "uid": "run", "resourceVersion": "8",
+        "annotations": { crds::TRIGGER_ANNOTATION: "true" } });
+    index.apply_run(run(8, &json!({ "metadata": metadata, "spec": { "runs": [{ "x": {} }] } }))).unwrap();
+    assert!(index.is_triggered(&key));
 }
 
 #[test]
