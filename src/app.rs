@@ -253,7 +253,7 @@ fn on_clock_jump(controller: &Controller, drift: jiff::SignedDuration) {
     look_at_everybody(controller);
 }
 
-/// Those with a claim or a tick that has passed come first: they may have been waiting for a leader (R35).
+/// Those with a trigger, a claim or a tick that has passed come first: they may have been waiting for a leader (R35).
 fn look_at_everybody(controller: &Controller) {
     let now = controller.clock.now();
     for key in controller.index.keys() {

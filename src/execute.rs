@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource as _};
+use scheduler::claim::Claim;
 use scheduler::decision::{Effect, News, Record};
 use scheduler::names;
 use scheduler::observation::RefusalCause;
@@ -125,7 +126,7 @@ impl Executor {
         match effect {
             Effect::EnsureConfig => self.ensure_config(plan).await,
             Effect::Record(record) => self.record(plan, record).await,
-            Effect::TakeTrigger(number) => self.take_trigger(plan, *number).await,
+            Effect::TakeTrigger(claim) => self.take_trigger(plan, claim).await,
             Effect::AskForPlace { job, due } => {
                 if let Some(places) = &self.places {
                     places.ask(&Key::of(&plan.run.metadata), job, *due);
@@ -195,11 +196,9 @@ impl Executor {
         self.events.publish(&run.object_ref(&()), events::event_for(news, namespace));
     }
 
-    async fn take_trigger(&self, plan: &mut Plan<'_>, number: i64) -> Result<(), ExecuteError> {
-        let annotations = json!({
-            crds::TRIGGER_ANNOTATION: Value::Null,
-            crds::TRIGGER_TAKEN_ANNOTATION: number.to_string(),
-        });
+    async fn take_trigger(&self, plan: &mut Plan<'_>, claim: &Claim) -> Result<(), ExecuteError> {
+        let taken = serde_json::to_string(&status::taken_out(&plan.run, claim)).unwrap_or_default();
+        let annotations = json!({ crds::TRIGGER_ANNOTATION: Value::Null, crds::TRIGGER_TAKEN_ANNOTATION: taken });
         self.patch_metadata(plan, json!({ "annotations": annotations })).await
     }
 

@@ -24,12 +24,11 @@ const LONGEST_LEAD: SignedDuration = SignedDuration::from_secs(120);
 pub fn observe(indexed: &IndexedRun, index: &Index, process: Process, defaults: &Defaults) -> Observation {
     let run = &indexed.run;
     let uid = run.metadata.uid.as_deref().unwrap_or_default();
-    let current = run.status.clone().unwrap_or_default();
     Observation {
         run: metadata(run, &index.namesakes(&Key::of(&run.metadata))),
         spec: spec(indexed, defaults),
-        state: status::state(&current),
-        report: status::report(&current),
+        state: status::record(run),
+        report: run.status.as_ref().map(status::report).unwrap_or_default(),
         jobs: index.jobs(uid).iter().filter_map(|job| job.observed().cloned()).collect(),
         cron_jobs: index.cron_jobs(uid).iter().map(|cron_job| observed_cron_job(cron_job, index)).collect(),
         config_hash: index.config(uid).map(|config| config.hash.into_string()),
@@ -60,7 +59,7 @@ fn metadata(run: &Run, namesakes: &[Arc<str>]) -> RunMeta {
         created_at: run.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         deleting_since: run.metadata.deletion_timestamp.as_ref().map(|time| time.0),
         trigger: annotation(crds::TRIGGER_ANNOTATION).cloned(),
-        trigger_taken: annotation(crds::TRIGGER_TAKEN_ANNOTATION).and_then(|number| number.parse().ok()),
+        taken: status::taken(run),
         finalizer: finalizers.iter().any(|finalizer| finalizer == crds::FINALIZER),
     }
 }
@@ -119,7 +118,36 @@ fn observed_cron_job(cron_job: &LightCronJob, index: &Index) -> ObservedCronJob 
 
 #[cfg(test)]
 mod tests {
+    use scheduler::claim::Claim;
+    use scheduler::state::RunKind;
+    use serde_json::json;
+
     use super::*;
+
+    // R27, R32: the claim beside the annotation counts until the status tells of it, and only for the Run it was made for.
+    #[test]
+    fn a_taken_trigger_is_a_claim_of_its_own_run() {
+        let run = |uid: &str, text: String, status: serde_json::Value| -> Run {
+            let annotations = json!({ crds::TRIGGER_TAKEN_ANNOTATION: text });
+            let metadata = json!({ "name": "orders", "uid": uid, "annotations": annotations });
+            serde_json::from_value(json!({ "metadata": metadata, "spec": { "runs": [] }, "status": status })).unwrap()
+        };
+        let known = |count: i64| {
+            let in_force = json!({ "suspend": false, "since": "2026-01-01T00:00:00Z" });
+            json!({ "triggerCount": count, "scheduleInForce": in_force })
+        };
+        let at = "2026-01-01T00:10:00Z".parse().unwrap();
+        let claim = Claim { number: Some(3), ..Claim::new(RunKind::Trigger, "op-1", at) };
+        let text = serde_json::to_string(&status::taken_out(&run("a", String::new(), known(2)), &claim)).unwrap();
+
+        let taken = run("a", text.clone(), known(2));
+        assert_eq!(status::taken(&taken).as_ref(), Some(&claim));
+        let record = status::record(&taken);
+        assert_eq!((record.trigger_count, record.claims.get("orders-trigger-3")), (3, Some(&claim)));
+        for told in [run("a", text.clone(), known(3)), run("b", text, known(2)), run("a", "3".to_owned(), known(2))] {
+            assert_eq!(status::record(&told), status::state(&told.status.clone().unwrap()), "{:?}", told.metadata);
+        }
+    }
 
     // R32: claims of many Runs are spread, those of a few are not made early.
     #[test]

@@ -74,7 +74,7 @@ impl Places {
     /// After a look: starts that have a place and have not used it give it back, unless a create may be on its way; so do
     /// those that used it, whose Job counts by itself. Those that wait stay as long as they are claimed.
     pub fn settle(&self, key: &Key, index: &Index, memory: &Memory) {
-        let claims = index.status(key).unwrap_or_default().claims;
+        let claims = index.run(key).map(|indexed| status::record(&indexed.run).claims).unwrap_or_default();
         let stays = |job: &str, place: Place| match place {
             Place::Free => memory.in_doubt.contains_key(job),
             Place::Waiting { .. } => claims.contains_key(job),
@@ -138,8 +138,8 @@ impl Places {
     fn seed(&self, line: &mut Line<Key>, index: &Index) {
         let now = self.clock.now();
         for key in index.keys() {
-            let Some(status) = index.status(&key) else { continue };
-            for (job, claim) in status::state(&status).claims {
+            let Some(indexed) = index.run(&key) else { continue };
+            for (job, claim) in status::record(&indexed.run).claims {
                 let due = claim.tick.unwrap_or(claim.claimed_at);
                 if claim.kind != RunKind::Teardown && due <= now {
                     line.join(&key, &job, due, now);

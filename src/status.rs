@@ -1,6 +1,6 @@
-//! `status` ↔ the core's [`State`] and [`Report`]. Pure.
+//! `status` ↔ the core's [`State`] and [`Report`]; likewise the claim beside the trigger annotation. Pure.
 
-use crds::RunStatus;
+use crds::{Run, RunStatus, TakenTrigger};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, Time};
 use scheduler::claim::Claim;
@@ -9,6 +9,37 @@ use scheduler::state::{
     ActiveJob, InForce, OneShot, Outcome, RunKind, RunResult, SkipReason, Skipped, State, TakeOver, Teardown,
 };
 use serde_json::{Map, Value};
+
+/// All that the core keeps of a Run: its `status`, and the claim beside the trigger annotation (R32).
+#[must_use]
+pub fn record(run: &Run) -> State {
+    let mut state = run.status.as_ref().map(state).unwrap_or_default();
+    if let Some(taken) = taken(run) {
+        state.take_in(run.metadata.name.as_deref().unwrap_or_default(), &taken);
+    }
+    state
+}
+
+/// The claim beside the trigger annotation. One that was copied from another Run, or written by hand, is none.
+#[must_use]
+pub fn taken(run: &Run) -> Option<Claim> {
+    let text = run.metadata.annotations.as_ref()?.get(crds::TRIGGER_TAKEN_ANNOTATION)?;
+    let taken: TakenTrigger = serde_json::from_str(text).ok()?;
+    let claim = Claim::new(RunKind::Trigger, &taken.holder, taken.claimed_at.0);
+    let is_ours = run.metadata.uid.as_ref() == Some(&taken.run_uid);
+    is_ours.then_some(Claim { number: Some(taken.number), ..claim })
+}
+
+/// The annotation that makes this claim.
+#[must_use]
+pub fn taken_out(run: &Run, claim: &Claim) -> TakenTrigger {
+    TakenTrigger {
+        run_uid: run.metadata.uid.clone().unwrap_or_default(),
+        number: claim.number.unwrap_or_default(),
+        holder: claim.holder.clone(),
+        claimed_at: Time(claim.claimed_at),
+    }
+}
 
 /// The record the core keeps in `status`.
 #[must_use]

@@ -149,7 +149,7 @@ impl Trial {
             let status = status(run);
             status.observed_generation == Some(generation)
                 && status.last_result.is_some_and(|result| result.job == newest)
-                && status.claims.is_empty()
+                && marmot_operator::status::record(run).claims.is_empty()
                 && status.active == Some(0)
                 && !run.annotations().contains_key(crds::TRIGGER_ANNOTATION)
         };

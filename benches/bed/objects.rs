@@ -64,6 +64,18 @@ pub(crate) fn cron_job(name: &str, schedule: &str) -> anyhow::Result<CronJob> {
     })
 }
 
+/// The status of a Job that has succeeded, as the Job controller writes it.
+pub(crate) fn success(started: Timestamp, ended: Timestamp) -> Value {
+    let condition = |kind: &str| {
+        json!({ "type": kind, "status": "True", "reason": "CompletionsReached", "lastProbeTime": ended,
+            "message": "Reached expected number of succeeded pods", "lastTransitionTime": ended })
+    };
+    json!({
+        "startTime": started, "completionTime": ended, "succeeded": 1, "ready": 0, "terminating": 0,
+        "uncountedTerminatedPods": {}, "conditions": [condition("SuccessCriteriaMet"), condition("Complete")],
+    })
+}
+
 /// A merge patch that stops a Run or a CronJob.
 pub(crate) fn suspension() -> Value {
     json!({ "spec": { "suspend": true } })

@@ -1,13 +1,14 @@
-//! A leader goes, and many ticks are due before the next one leads; and how long a trigger takes.
+//! A leader goes, and many ticks are due before the next one leads; and how long a trigger takes, see `triggers`.
 //!
 //! Prints Markdown tables. Nothing is asserted about time; the exit code is 1 when a tick was lost or doubled.
 //!
 //! - `BENCH_N`: how many Runs are due in the gap; 1000 unless given
 //! - `BENCH_TRIGGERS`: how many triggers; 100 unless given
-//! - `BENCH_REPEAT`: how often each leader goes; 1 unless given
+//! - `BENCH_REPEAT`: how often all of that; 1 unless given
 
 #[path = "../bed/mod.rs"]
 mod bed;
+mod triggers;
 
 use std::time::Duration;
 
@@ -17,9 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::Api;
 use kube::runtime::wait::await_condition;
-use serde_json::json;
 
 use bed::arrivals::{Arrivals, Lateness};
 use bed::control_plane::ControlPlane;
@@ -29,7 +29,7 @@ use bed::writes::Writes;
 
 /// Longest wait for the last Job, from the tick on.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(180);
-const REST: Duration = Duration::from_secs(300);
+pub(crate) const REST: Duration = Duration::from_secs(300);
 
 /// How a leader goes.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,9 @@ async fn main() -> anyhow::Result<()> {
         }
     }
     println!();
-    unsound |= trigger(&plane, triggers).await.context("triggers")?;
+    for _ in 0..repetitions {
+        unsound |= triggers::measure(&plane, triggers).await.context("triggers")?;
+    }
     anyhow::ensure!(!unsound, "a tick or a trigger was lost or doubled");
     Ok(())
 }
@@ -117,38 +119,4 @@ async fn fail_over(plane: &ControlPlane, due: usize, end: End) -> anyhow::Result
     clear(&Api::<Job>::namespaced(plane.client.clone(), &namespace)).await?;
     clear(&Api::<ConfigMap>::namespaced(plane.client.clone(), &namespace)).await?;
     Ok(lateness.missing + lateness.doubled > 0)
-}
-
-/// One trigger after the other, from the patch being sent to its Job arriving. Whether one was lost or doubled.
-async fn trigger(plane: &ControlPlane, triggers: usize) -> anyhow::Result<bool> {
-    let namespace = plane.namespace("triggers").await;
-    let runs: Api<Run> = Api::namespaced(plane.client.clone(), &namespace);
-    let _operator = plane.operator(&namespace)?;
-    let objects: Result<Vec<Run>, _> = numbered(triggers).map(|name| objects::run(&name, "0 0 1 1 *")).collect();
-    create_all(&runs, objects?, IN_FLIGHT).await?;
-    Writes::rest(&plane.client, REST).await?;
-    let mut arrivals = Arrivals::watch(&plane.client, &namespace).await?;
-    let annotation = json!({ "metadata": { "annotations": { crds::TRIGGER_ANNOTATION: "true" } } });
-    let mut took = Vec::new();
-    for (count, name) in numbered(triggers).enumerate() {
-        let sent = Timestamp::now();
-        runs.patch(&name, &PatchParams::default(), &Patch::Merge(&annotation)).await?;
-        arrivals.wait(count + 1, sent + SignedDuration::from_secs(30)).await;
-        let arrived = arrivals.so_far();
-        let arrived = arrived.iter().find(|arrival| arrival.owner == name).map(|arrival| arrival.at);
-        took.extend(arrived.map(|at| at.duration_since(sent).as_secs_f64() * 1000.0));
-        // The settling of this one is not the next one's business.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Writes::rest(&plane.client, REST).await?;
-    took.sort_by(f64::total_cmp);
-    let arrived = arrivals.so_far().len();
-    let (missing, doubled) = (triggers - took.len(), arrived.saturating_sub(triggers));
-    let took = Lateness { sorted: took, ..Lateness::default() };
-    let [median, high, longest] = [50, 99, 100].map(|percent| took.percentile(percent).unwrap_or_default());
-    println!(
-        "| triggers, one after the other | p50 | p99 | longest | missing | doubled |\n|---:|---:|---:|---:|---:|---:|"
-    );
-    println!("| {triggers} | {median:.1} ms | {high:.1} ms | {longest:.1} ms | {missing} | {doubled} |");
-    Ok(missing + doubled > 0)
 }

@@ -133,18 +133,6 @@ fn finished_job(run: &Run, tick: Timestamp) -> anyhow::Result<Job> {
         *owner = OwnerReference { uid: uid.clone(), ..owner.clone() };
     }
     let (started, ended) = (tick, tick + SignedDuration::from_secs(40));
-    let condition = |kind: &str, reason: &str, message: &str| {
-        json!({ "type": kind, "status": "True", "reason": reason, "message": message,
-            "lastProbeTime": ended, "lastTransitionTime": ended })
-    };
-    let message = "Reached expected number of succeeded pods";
-    job.status = serde_json::from_value(json!({
-        "startTime": started, "completionTime": ended, "succeeded": 1, "ready": 0, "terminating": 0,
-        "uncountedTerminatedPods": {},
-        "conditions": [
-            condition("SuccessCriteriaMet", "CompletionsReached", message),
-            condition("Complete", "CompletionsReached", message),
-        ],
-    }))?;
+    job.status = serde_json::from_value(objects::success(started, ended))?;
     Ok(job)
 }

@@ -19,5 +19,5 @@ pub use run::{ConcurrencyPolicy, ImagePullPolicy, Run, RunSpec};
 pub use schema::{crd, crd_yaml};
 pub use status::{
     ActiveJob, Claim, OneShot, Outcome, Phase, RunKind, RunResult, RunStatus, ScheduleInForce, SkippedTicks, TakeOver,
-    Teardown,
+    TakenTrigger, Teardown,
 };

@@ -18,7 +18,8 @@ pub const RUN_UID_LABEL: &str = "runs.marmotdata.io/run-uid";
 pub const KIND_LABEL: &str = "runs.marmotdata.io/kind";
 /// Annotation by which users ask for a run: `true` (R27).
 pub const TRIGGER_ANNOTATION: &str = "runs.marmotdata.io/trigger";
-/// Annotation that says which trigger was taken last: set in the write that removes [`TRIGGER_ANNOTATION`].
+/// Annotation that says which trigger was taken last, and by whom: set in the write that removes [`TRIGGER_ANNOTATION`].
+/// Its value is a [`TakenTrigger`](crate::TakenTrigger).
 pub const TRIGGER_TAKEN_ANNOTATION: &str = "runs.marmotdata.io/trigger-taken";
 /// Annotation of scheduled Jobs: their tick, as CronJob writes it.
 pub const SCHEDULED_TIMESTAMP_ANNOTATION: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";

@@ -202,6 +202,21 @@ pub struct Claim {
     pub claimed_at: Time,
 }
 
+/// Permission to make the Job of a trigger: what [`crate::TRIGGER_TAKEN_ANNOTATION`] holds, as JSON. Not part of the
+/// schema: it stands in the metadata, because the write that takes the trigger off is the claim.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TakenTrigger {
+    /// UID of the Run: in a copy of the Run it says nothing.
+    pub run_uid: String,
+    /// The number of the trigger.
+    pub number: i64,
+    /// The process that took it.
+    pub holder: String,
+    /// When.
+    pub claimed_at: Time,
+}
+
 /// The schedule the ticks are computed from.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

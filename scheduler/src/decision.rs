@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::claim::Claim;
 use crate::report::Report;
 use crate::state::{RunKind, RunResult, Skipped, State};
 
@@ -23,8 +24,8 @@ pub enum Effect {
     EnsureConfig,
     /// Write `status` by compare-and-swap, and publish the news it contains once that has succeeded.
     Record(Box<Record>),
-    /// Remove the trigger annotation and note its number beside it, by compare-and-swap (R27).
-    TakeTrigger(i64),
+    /// Remove the trigger annotation and write this claim beside it, by compare-and-swap (R27, R32).
+    TakeTrigger(Claim),
     /// Create a Job (R32). Sent only before [`JobOrder::closes_at`].
     CreateJob(JobOrder),
     /// Ask the caps across Runs for a place for the start of this Job, which was due at that instant.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::caps::Place;
+use crate::claim::Claim;
 use crate::policy::ConcurrencyPolicy;
 use crate::report::Report;
 use crate::schedule::Schedule;
@@ -18,7 +19,7 @@ pub struct Observation {
     pub run: RunMeta,
     /// Its spec, parsed.
     pub spec: Spec,
-    /// The operator's own record in `status`: the protocol's memory.
+    /// The operator's own record: `status`, with the claim beside the trigger annotation. The protocol's memory.
     pub state: State,
     /// The part of `status` that is derived; compared so that nothing is written twice (R7).
     pub report: Report,
@@ -51,8 +52,8 @@ pub struct RunMeta {
     pub deleting_since: Option<Timestamp>,
     /// Value of the trigger annotation (R27).
     pub trigger: Option<String>,
-    /// Number of the last trigger whose annotation was taken off, as recorded beside it.
-    pub trigger_taken: Option<i64>,
+    /// Claim of the last trigger whose annotation was taken off, as recorded beside it; see [`State::take_in`].
+    pub taken: Option<Claim>,
     /// The operator's finalizer is set.
     pub finalizer: bool,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::claim::Claim;
+use crate::names;
 
 /// How many entries the ledger of ticks not run keeps (R4).
 pub const LEDGER_LEN: usize = 10;
@@ -43,6 +44,19 @@ pub struct State {
     pub consecutive_failures: i32,
     /// The newest finished run.
     pub last_result: Option<RunResult>,
+}
+
+impl State {
+    /// Takes in the claim that stands beside the trigger annotation of the Run of that name: the write that takes the
+    /// annotation off is what claims, and `status` tells of it only when its Job is there, or takes long (R27, R32). A
+    /// number that `status` has counted is known already. Where `status` was lost, nobody knows whether it ran: it is counted.
+    pub fn take_in(&mut self, run: &str, taken: &Claim) {
+        let Some(number) = taken.number.filter(|number| *number > self.trigger_count) else { return };
+        self.trigger_count = number;
+        if self.in_force.is_some() {
+            self.claims.insert(names::trigger(run, number), taken.clone());
+        }
+    }
 }
 
 /// The schedule in force: a change of any part is noticed by comparing it with the spec (R13).

@@ -318,7 +318,7 @@ fn of_several_claims_that_may_have_a_job_none_is_created_before_that_is_known(#[
     world.creates = Creates::Lost;
     world.trigger();
     world.sleep_to(at("10:10:01"));
-    assert_eq!(world.state.claims.len(), 2);
+    assert_eq!(world.observation().state.claims.len(), 2);
     world.restart();
     world.creates = Creates::Work;
     world.look();

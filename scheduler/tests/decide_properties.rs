@@ -145,7 +145,7 @@ impl Trial {
             }
             Op::DeleteByHand(which) => {
                 // Nobody can tell an unsettled Job that was deleted from one that was never made.
-                let job = pick(world, *which, false).filter(|job| !world.state.claims.contains_key(job));
+                let job = pick(world, *which, false).filter(|job| !world.observation().state.claims.contains_key(job));
                 if let Some(job) = job {
                     world.vanish(&job);
                 }

@@ -4,11 +4,12 @@
 mod support;
 
 use rstest::rstest;
+use scheduler::claim::Claim;
 use scheduler::decide;
 use scheduler::decision::{DeletionReason, Effect, News};
 use scheduler::policy::ConcurrencyPolicy::{Allow, Forbid, Replace};
 use scheduler::report::ConditionKind;
-use scheduler::state::{Outcome, SkipReason};
+use scheduler::state::{Outcome, RunKind, SkipReason};
 use support::{Creates, World, at, every, one_shot, tick, under};
 
 const HOURLY: &str = "0 * * * *";
@@ -167,17 +168,30 @@ fn any_other_value_is_one_warning_and_left_alone() {
     assert_eq!(world.started(), ["orders-trigger-1"]);
 }
 
-// R27, R34: the process dies between claim, removal and create.
+// R27, R32: the write that takes the annotation off is the claim; the status tells of it when its Job is there.
+#[test]
+fn a_trigger_is_claimed_by_the_removal_of_its_annotation() {
+    let mut world = World::new(every(HOURLY), at("10:30:00"));
+    world.run.trigger = Some("true".to_owned());
+    let effects = decide(&world.observation(), world.now).effects;
+    assert!(matches!(&effects[..], [Effect::TakeTrigger(claim)] if claim.number == Some(1)), "{effects:?}");
+    let (calls, writes) = (world.calls, world.writes);
+    world.look();
+    assert_eq!((world.calls - calls, world.writes - writes), (3, 1), "taken, created, settled");
+    assert_eq!((world.state.trigger_count, world.state.claims.len()), (1, 0));
+}
+
+// R27, R34: the process dies before the removal, or between it and the create.
 #[test]
 fn a_trigger_survives_a_crash_at_every_step() {
     for removed in [false, true] {
         let mut world = World::new(every(HOURLY), at("10:30:00"));
-        world.creates = Creates::Lost;
-        world.trigger();
-        if !removed {
-            world.run.trigger = Some("true".to_owned());
-            world.run.trigger_taken = None;
+        if removed {
+            world.creates = Creates::Lost;
+            world.trigger();
+            assert_eq!(world.run.trigger, None);
         }
+        world.run.trigger = Some("true".to_owned()).filter(|_| !removed);
         world.creates = Creates::Work;
         world.restart_at(at("10:30:03"));
         world.advance_to(at("10:31:00"));
@@ -186,18 +200,33 @@ fn a_trigger_survives_a_crash_at_every_step() {
     }
 }
 
-// R27: claimed by a process that died; the user changes his mind before the annotation is off.
-#[test]
-fn a_claimed_trigger_is_cancelled_by_removing_the_annotation() {
-    let mut world = World::new(every(HOURLY), at("10:30:00"));
-    world.creates = Creates::Refused(scheduler::observation::RefusalCause::Rejected);
+/// A trigger that is claimed in the status, and waits for a run that `Replace` has asked to go.
+fn waits_to_replace() -> World {
+    let mut world = World::new(under(Replace, HOURLY), at("10:30:00"));
+    world.advance_to(at("11:00:30"));
+    world.slow_deletes = true;
     world.trigger();
-    world.run.trigger_taken = None;
-    world.run.trigger = None;
-    world.creates = Creates::Work;
-    world.restart_at(at("10:30:03"));
-    world.advance_to(at("10:31:00"));
-    assert_eq!((world.started().len(), world.state.claims.len()), (0, 0));
+    assert_eq!(world.state.claims.keys().collect::<Vec<_>>(), ["orders-trigger-1"]);
+    world
+}
+
+// R27: the user changes his mind before the annotation is off, whoever claimed it.
+#[rstest]
+fn a_claimed_trigger_is_cancelled_by_removing_the_annotation(
+    #[values(None, Some("false"))] annotation: Option<&str>,
+    #[values(false, true)] restarted: bool,
+) {
+    let mut world = waits_to_replace();
+    if restarted {
+        world.restart();
+    }
+    world.annotate(annotation);
+    world.advance_to(at("11:05:00"));
+    assert_eq!(
+        (world.started(), world.state.claims.contains_key("orders-trigger-1")),
+        (vec![&*tick("11:00:00")], false)
+    );
+    assert_eq!(world.run.trigger.as_deref(), annotation);
 }
 
 // R28: to the second.
@@ -251,44 +280,33 @@ fn a_trigger_at_the_instant_of_a_tick() {
     assert_eq!((queued(&world), world.skipped()), (1, vec![]));
 }
 
-// R27: the status was lost (restored from a backup without it), the annotations were not.
+// R27: the status was lost, the annotations were not. What ran before does not run again.
 #[test]
 fn one_trigger_is_one_run_though_the_count_was_lost() {
-    let mut world = World::new(under(Allow, "0 * * * *"), at("10:30:00"));
-    world.run.trigger_taken = Some(3);
+    let mut world = World::unseen(under(Allow, HOURLY), at("10:30:00"));
+    world.run.taken = Some(claim(3));
+    world.look();
+    assert_eq!((world.started().len(), world.state.claims.len(), world.state.trigger_count), (0, 0, 3));
     world.trigger();
-    assert_eq!((world.started().len(), world.taken.len()), (1, 1), "{:?}", world.started());
-}
-
-// R27: any other value is left alone, also where `true` was claimed already.
-#[test]
-fn a_trigger_changed_to_another_value_before_its_removal_is_cancelled() {
-    let mut world = World::new(every("0 * * * *"), at("10:30:00"));
-    world.run.trigger = Some("true".to_owned());
-    let first = decide(&world.observation(), world.now);
-    let Some(Effect::Record(record)) = first.effects.into_iter().next() else { panic!("no claim") };
-    world.state = record.state;
-    world.report = record.report;
-    world.annotate(Some("false"));
-    assert_eq!((world.started().len(), world.run.trigger.as_deref()), (0, Some("false")));
+    assert_eq!((world.started(), world.taken.as_slice()), (vec!["orders-trigger-4"], [4].as_slice()));
 }
 
 // R27: a trigger that was claimed and then has to wait says so.
 #[test]
 fn a_claimed_trigger_that_waits_is_shown_as_queued() {
-    let mut world = World::new(every("0 * * * *"), at("10:58:00"));
-    world.advance_to(at("10:59:59"));
-    world.run.trigger = Some("true".to_owned());
-    let first = decide(&world.observation(), world.now);
-    let Some(Effect::Record(record)) = first.effects.into_iter().next() else { panic!("no claim") };
+    let mut world = World::new(every(HOURLY), at("10:58:00"));
     world.advance_to(at("11:00:00"));
     world.run.trigger = Some("true".to_owned());
-    // What a crash after the claim and a late settlement leave behind.
-    let (name, claim) = record.state.claims.into_iter().find(|(_, claim)| claim.number.is_some()).unwrap();
+    // What waited for a place among those of all Runs when the tick came due.
     world.state.trigger_count = 1;
-    world.state.claims.insert(name, claim);
+    world.state.claims.insert("orders-trigger-1".to_owned(), claim(1));
     world.restart_at(at("11:00:10"));
     assert_eq!(world.condition(ConditionKind::Reconciling).reason, "TriggerQueued");
+}
+
+/// The claim of a process that is gone.
+fn claim(number: i64) -> Claim {
+    Claim { number: Some(number), ..Claim::new(RunKind::Trigger, "op-0", at("10:20:00")) }
 }
 
 // R27: the annotation goes first, also where `Replace` has waited for 60 s; else one trigger is a run a minute.

@@ -16,6 +16,7 @@ use tracing::error;
 use super::{Index, Key, Version};
 use crate::lenient::{Broken, Lenient};
 use crate::parsed::Parsed;
+use crate::status;
 
 /// What `kubectl apply` keeps of an object in the object itself.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -59,7 +60,7 @@ impl KnownRun {
             version: Version::of(metadata),
             generation: metadata.generation,
             deleting_since: metadata.deletion_timestamp.as_ref().map(|time| time.0),
-            triggered: metadata.annotations.as_ref().is_some_and(|all| all.contains_key(crds::TRIGGER_ANNOTATION)),
+            triggered: is_triggered(run),
             text: compress_with_dict(&text, COMMON).into_boxed_slice(),
             len: text.len(),
             parsed,
@@ -76,6 +77,13 @@ impl KnownRun {
         // It was read before it was written.
         read.inspect_err(|error| error!(run = %key, error, "cannot be read again")).ok()
     }
+}
+
+fn is_triggered(run: &Run) -> bool {
+    let annotations = run.metadata.annotations.as_ref();
+    let counted = run.status.as_ref().and_then(|status| status.trigger_count).unwrap_or_default();
+    annotations.is_some_and(|all| all.contains_key(crds::TRIGGER_ANNOTATION))
+        || status::taken(run).is_some_and(|taken| taken.number > Some(counted))
 }
 
 /// Takes off what fills most of an object and nobody reads: who manages which field, and what was applied last.
@@ -174,15 +182,16 @@ impl Index {
         known.read::<StatusOnly>(key)?.status.or_else(|| Some(RunStatus::default()))
     }
 
-    /// The Run has a claim, or its next tick has passed.
+    /// The Run is triggered, has a claim, or its next tick has passed.
     #[must_use]
     pub fn is_due(&self, key: &Key, now: Timestamp) -> bool {
-        self.status(key).is_some_and(|status| {
+        let is_due = |status: RunStatus| {
             !status.claims.is_empty() || status.next_schedule_time.as_ref().is_some_and(|next| next.0 <= now)
-        })
+        };
+        self.is_triggered(key) || self.status(key).is_some_and(is_due)
     }
 
-    /// The Run has the trigger annotation: somebody waits for it (R27).
+    /// The Run has the trigger annotation, or one that was taken has no Job yet: somebody waits for it (R27).
     #[must_use]
     pub fn is_triggered(&self, key: &Key) -> bool {
         self.runs.get(key).is_some_and(|known| known.triggered)

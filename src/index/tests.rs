@@ -111,7 +111,18 @@ fn a_run_comes_out_as_it_went_in() {
     let metadata = json!({ "name": "orders", "namespace": "data", "uid": "run", "resourceVersion": "8",
         "annotations": { crds::TRIGGER_ANNOTATION: "true" } });
     index.apply_run(run(8, &json!({ "metadata": metadata, "spec": { "runs": [{ "x": {} }] } }))).unwrap();
-    assert!(index.is_triggered(&key));
+    assert!(index.is_triggered(&key) && index.is_due(&key, jiff::Timestamp::UNIX_EPOCH));
+    // Taken, and no Job of it is recorded yet.
+    let taken = |count: u32| {
+        let taken = r#"{"runUid":"run","number":2,"holder":"me","claimedAt":"2026-01-01T00:00:00Z"}"#;
+        let metadata = json!({ "name": "orders", "namespace": "data", "uid": "run", "resourceVersion": (8 + count).to_string(),
+            "annotations": { crds::TRIGGER_TAKEN_ANNOTATION: taken } });
+        json!({ "metadata": metadata, "spec": { "runs": [{ "x": {} }] }, "status": { "triggerCount": count } })
+    };
+    for (count, waits) in [(1, true), (2, false)] {
+        index.apply_run(run(8 + u64::from(count), &taken(count))).unwrap();
+        assert_eq!(index.is_triggered(&key), waits, "{count}");
+    }
 }
 
 #[test]

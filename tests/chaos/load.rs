@@ -99,7 +99,7 @@ fn at_rest(run: Option<&Run>) -> bool {
         let status = status(run);
         let annotations = run.metadata.annotations.clone().unwrap_or_default();
         status.observed_generation == run.metadata.generation
-            && status.claims.is_empty()
+            && marmot_operator::status::record(run).claims.is_empty()
             && status.active == Some(0)
             && !annotations.contains_key(crds::TRIGGER_ANNOTATION)
     })

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crds::{ConcurrencyPolicy, Run, SkippedTicks};
+use crds::{ConcurrencyPolicy, Run, SkippedTicks, TakenTrigger};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use marmot_operator::leader::LEASE_NAME;
@@ -158,13 +158,20 @@ impl Record {
         let status = run.status.unwrap_or_default();
         history.since = history.since.or(status.schedule_in_force.map(|in_force| in_force.since.0));
         history.settled.extend(status.active_jobs.into_iter().map(|job| job.uid));
+        let taken = annotations.get(crds::TRIGGER_TAKEN_ANNOTATION);
+        let taken: Option<TakenTrigger> = taken.map(|taken| serde_json::from_str(taken).expect("a taken trigger"));
+        let (taken, counted) = (taken.map_or(0, |taken| taken.number), status.trigger_count.unwrap_or_default());
+        let mut claims: BTreeMap<_, _> =
+            status.claims.into_iter().map(|(job, claim)| (job, claim.tick.map(|tick| tick.0))).collect();
+        // The removal of the annotation is a claim until the status tells of it.
+        claims.extend((counted < taken).then(|| (format!("{}-trigger-{taken}", history.name), None)));
         let version = Version {
             mark: status.last_schedule_time.map(|mark| mark.0),
             ledger: status.skipped_ticks,
-            claims: status.claims.into_iter().map(|(job, claim)| (job, claim.tick.map(|tick| tick.0))).collect(),
+            claims,
             trigger_set: annotations.contains_key(crds::TRIGGER_ANNOTATION),
-            trigger_taken: annotations.get(crds::TRIGGER_TAKEN_ANNOTATION).map_or(0, |taken| taken.parse().unwrap()),
-            trigger_count: status.trigger_count.unwrap_or_default(),
+            trigger_taken: taken,
+            trigger_count: counted,
         };
         history.versions.insert(revision, version);
     }

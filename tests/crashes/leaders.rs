@@ -111,7 +111,9 @@ fn at_rest(layers: &[Arc<Layer>], record: &Record) -> bool {
     let done = record.runs.values().all(|run| {
         let status = status(run);
         let unfinished = status.active_jobs.iter().any(|job| !job.finished);
-        status.claims.is_empty() && !unfinished && !run.annotations().contains_key(crds::TRIGGER_ANNOTATION)
+        marmot_operator::status::record(run).claims.is_empty()
+            && !unfinished
+            && !run.annotations().contains_key(crds::TRIGGER_ANNOTATION)
     });
     quiet && done && record.jobs.values().all(finished)
 }

@@ -101,7 +101,7 @@ fn proceed(look: &mut Look<'_>, job: &str, claim: &Claim, behind: bool) -> bool 
     match (room(look, job, behind), claim.kind) {
         (Room::Free, _) if place::is_awaited(look, job, claim) => true,
         (Room::Free, RunKind::Trigger) if !trigger::is_taken(look, claim) => {
-            look.then.extend(claim.number.map(Effect::TakeTrigger));
+            trigger::take(look, job, claim);
             true
         }
         (Room::Free, _) => start(look, job, claim),

@@ -2,6 +2,7 @@
 
 use super::Look;
 use crate::claim::Claim;
+use crate::decision::Effect;
 use crate::names;
 use crate::policy::ConcurrencyPolicy;
 use crate::state::RunKind;
@@ -25,8 +26,7 @@ pub(super) fn plan(look: &mut Look<'_>) {
         look.trigger_queued = true;
         return;
     }
-    // The count may have been lost with the status; the number beside the annotation was not.
-    let number = look.state.trigger_count.max(obs.run.trigger_taken.unwrap_or(0)).saturating_add(1);
+    let number = look.state.trigger_count.saturating_add(1);
     look.state.trigger_count = number;
     let claim = Claim { number: Some(number), ..Claim::new(RunKind::Trigger, &obs.process.holder, look.stamp) };
     look.claim(names::trigger(&obs.run.name, number), claim);
@@ -34,5 +34,15 @@ pub(super) fn plan(look: &mut Look<'_>) {
 
 /// The annotation of this claim was removed: one that stands now is a later trigger.
 pub(super) fn is_taken(look: &Look<'_>, claim: &Claim) -> bool {
-    claim.number.is_some() && claim.number <= look.obs.run.trigger_taken
+    claim.number.is_some() && claim.number <= look.obs.run.taken.as_ref().and_then(|taken| taken.number)
+}
+
+/// Takes the annotation off, for a run that may start now. The write that does so carries the claim: one that stands
+/// nowhere yet is not recorded before (R32).
+pub(super) fn take(look: &mut Look<'_>, job: &str, claim: &Claim) {
+    if !look.obs.state.claims.contains_key(job) {
+        look.state.claims.remove(job);
+        look.state.trigger_count = look.obs.state.trigger_count;
+    }
+    look.then.push(Effect::TakeTrigger(claim.clone()));
 }

@@ -17,7 +17,8 @@ impl Protocol {
             this.absent.clear();
             this.first_look = false;
             let run = Arc::clone(&this.run);
-            this.in_doubt.retain(|job, _| run.state.claims.contains_key(job));
+            let claims = run.record().claims;
+            this.in_doubt.retain(|job, _| claims.contains_key(job));
         }
     }
 
@@ -70,8 +71,15 @@ impl Protocol {
     pub fn execute(&self, world: &mut World, operator: usize, effect: Effect) {
         match effect {
             Effect::Record(record) => self.record(world, operator, *record),
-            Effect::TakeTrigger(number) => {
-                self.write(world, operator, |run| (run.trigger, run.trigger_taken) = (false, Some(number)));
+            Effect::TakeTrigger(claim) => {
+                self.write(world, operator, |run| {
+                    run.trigger = false;
+                    if self.guards.claim_first {
+                        run.taken = Some(claim);
+                    } else {
+                        run.state.trigger_count = claim.number.unwrap_or(0);
+                    }
+                });
             }
             Effect::CreateJob(order) => self.send(world, operator, order),
             Effect::DeleteJob(deletion) => self.delete(world, operator, &deletion),

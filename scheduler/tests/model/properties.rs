@@ -24,9 +24,10 @@ pub fn all() -> Vec<Property<Protocol>> {
         }),
         Property::always(NONE_LOST, Protocol::no_tick_is_lost),
         Property::always(TRIGGERS_RUN, |_, world: &World| {
-            (1..=world.run.trigger_taken.unwrap_or(0)).all(|number| {
+            let state = world.run.record();
+            (1..=state.trigger_count).all(|number| {
                 let job = scheduler::names::trigger("orders", number);
-                world.history.created.contains_key(&job) || world.run.state.claims.contains_key(&job)
+                world.history.created.contains_key(&job) || state.claims.contains_key(&job)
             })
         }),
         Property::always(ALL_DONE, |model, world| !model.is_over(world) || model.all_is_done(world)),
@@ -79,6 +80,6 @@ impl Protocol {
             || self.budget.edits > 0
             || Self::ticks().iter().all(|tick| Self::made(world, *tick) || told(tick));
         let settled = world.run.state.active_jobs.iter().all(|job| job.finished);
-        ticks && settled && world.run.state.claims.is_empty() && !world.run.trigger
+        ticks && settled && world.run.record().claims.is_empty() && !world.run.trigger
     }
 }

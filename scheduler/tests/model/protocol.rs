@@ -123,7 +123,7 @@ impl Protocol {
                 created_at: at("10:00:00"),
                 deleting_since: None,
                 trigger: run.trigger.then(|| "true".to_owned()),
-                trigger_taken: run.trigger_taken,
+                taken: run.taken.clone(),
                 finalizer: false,
             },
             spec: Spec {
@@ -140,7 +140,7 @@ impl Protocol {
                 warning: None,
                 teardown_problem: None,
             },
-            state: run.state.clone(),
+            state: run.record(),
             report: run.report.clone(),
             jobs: this.jobs.values().map(|job| (**job).clone()).collect(),
             cron_jobs: Vec::new(),
@@ -186,7 +186,7 @@ impl Model for Protocol {
             suspend: false,
             edited: false,
             trigger: false,
-            trigger_taken: None,
+            taken: None,
             state: State::default(),
             report: Report::default(),
         };
@@ -352,7 +352,7 @@ impl Model for Protocol {
 
     /// Two that believe they lead may take a claim from each other for ever.
     fn within_boundary(&self, world: &World) -> bool {
-        world.run.state.claims.values().all(|claim| claim.attempt <= 4)
+        world.run.record().claims.values().all(|claim| claim.attempt <= 4)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use scheduler::claim::Claim;
 use scheduler::decision::{Effect, JobOrder};
 use scheduler::observation::ObservedJob;
 use scheduler::report::Report;
@@ -22,9 +23,19 @@ pub struct Run {
     pub edited: bool,
     /// The trigger annotation is set.
     pub trigger: bool,
-    pub trigger_taken: Option<i64>,
+    /// The claim beside it.
+    pub taken: Option<Claim>,
     pub state: State,
     pub report: Report,
+}
+
+impl Run {
+    /// What stands in `status` and beside the annotation.
+    pub fn record(&self) -> State {
+        let mut state = self.state.clone();
+        self.taken.iter().for_each(|taken| state.take_in("orders", taken));
+        state
+    }
 }
 
 /// A create between an operator and the API server.

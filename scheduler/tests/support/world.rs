@@ -102,7 +102,7 @@ impl World {
                 created_at,
                 deleting_since: None,
                 trigger: None,
-                trigger_taken: None,
+                taken: None,
                 finalizer: false,
             },
             spec,
@@ -277,10 +277,12 @@ impl World {
     // Questions
 
     pub fn observation(&self) -> Observation {
+        let mut state = self.state.clone();
+        self.run.taken.iter().for_each(|taken| state.take_in(&self.run.name, taken));
         Observation {
             run: self.run.clone(),
             spec: self.spec.clone(),
-            state: self.state.clone(),
+            state,
             report: self.report.clone(),
             jobs: self.jobs.values().filter(|job| !self.hidden.contains(&job.name)).cloned().collect(),
             cron_jobs: self.cron_jobs.clone(),

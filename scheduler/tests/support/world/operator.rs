@@ -56,7 +56,7 @@ impl World {
             let decision = decide(&observation, self.now);
             self.check(&observation, &decision);
             if decision.effects.is_empty() {
-                let claims = &self.state.claims;
+                let claims = &observation.state.claims;
                 self.process.in_doubt.retain(|job, _| claims.contains_key(job));
                 self.process.refused.retain(|job, _| job == names::CONFIG || claims.contains_key(job));
                 self.refusals.retain(|job, _| job == names::CONFIG || claims.contains_key(job));
@@ -81,10 +81,10 @@ impl World {
         match effect {
             Effect::EnsureConfig => self.ensure_config(),
             Effect::Record(record) => self.record(*record),
-            Effect::TakeTrigger(number) => {
+            Effect::TakeTrigger(claim) => {
                 self.run.trigger = None;
-                self.run.trigger_taken = Some(number);
-                self.taken.push(number);
+                self.taken.extend(claim.number);
+                self.run.taken = Some(claim);
             }
             Effect::CreateJob(order) => return self.create(order),
             Effect::DeleteJob(deletion) => self.delete_job(deletion),
@@ -164,13 +164,15 @@ impl World {
 
     fn create(&mut self, order: JobOrder) -> bool {
         assert!(self.now < order.closes_at, "R33: outside its window: {order:?}");
-        let claim = self.state.claims.get(&order.name).unwrap_or_else(|| panic!("R32: no claim for {order:?}"));
+        let state = self.observation().state;
+        let claim = state.claims.get(&order.name).unwrap_or_else(|| panic!("R32: no claim for {order:?}"));
         assert_eq!((&claim.holder, claim.attempt), (&self.process.holder, order.attempt), "R33");
         assert!(order.tick.is_none_or(|tick| tick <= self.now), "R12: ahead of its tick: {order:?}");
         let needs_config = order.kind != RunKind::Teardown;
         assert!(!needs_config || self.config_hash.as_ref() == Some(&self.spec.config_hash), "R8");
         if order.kind == RunKind::Trigger {
-            assert!(claim.number <= self.run.trigger_taken, "R27: the annotation goes first");
+            let taken = self.run.taken.as_ref().and_then(|taken| taken.number);
+            assert!(claim.number <= taken, "R27: the annotation goes first");
         }
         let (name, kind) = (order.name.clone(), order.kind);
         match self.creates {
