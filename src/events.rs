@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 /// Events waiting to be written.
 const BACKLOG: usize = 1024;
 const ACTION_RUN: &str = "Run";
+const FAILED_CREATE: &str = "FailedCreate";
 
 /// Where events are put in line.
 #[derive(Clone)]
@@ -29,10 +30,13 @@ impl Events {
     pub fn start(client: Client, instance: String, metrics: Arc<Metrics>) -> (Self, tokio::task::JoinHandle<()>) {
         let (line, mut waiting) = mpsc::channel::<(ObjectReference, Event)>(BACKLOG);
         let reporter = Reporter { controller: "marmot-operator".to_owned(), instance: Some(instance) };
-        let recorder = Recorder::new(client, reporter);
+        let recorder = move || Recorder::new(client.clone(), reporter.clone());
         let dropped = Arc::clone(&metrics);
         let task = tokio::spawn(async move {
+            // Keeps what it wrote for six minutes, and looks through all of it for each event.
+            let repeated = recorder();
             while let Some((about, event)) = waiting.recv().await {
+                let recorder = if may_repeat(&event) { &repeated } else { &recorder() };
                 if let Err(error) = recorder.publish(&event, &about).await {
                     debug!(%error, reason = event.reason, "event not written");
                     dropped.events_dropped(1);
@@ -48,6 +52,11 @@ impl Events {
             self.metrics.events_dropped(1);
         }
     }
+}
+
+/// It may be told again of the same Run and Job: then it is counted in the event that is there. A Job starts and ends once.
+fn may_repeat(event: &Event) -> bool {
+    event.secondary.is_none() || event.reason == FAILED_CREATE
 }
 
 /// The event for a piece of news.
@@ -95,7 +104,7 @@ pub fn event_for(news: &News, namespace: &str) -> Event {
 #[must_use]
 pub fn refused(job: &str, namespace: &str, message: &str) -> Event {
     let note = format!("Error creating Job {job}: {message}");
-    about(job, namespace, event(EventType::Warning, "FailedCreate", &note))
+    about(job, namespace, event(EventType::Warning, FAILED_CREATE, &note))
 }
 
 /// The event for a deleted stray (R33).
@@ -168,5 +177,47 @@ fn describe(skipped: &Skipped) -> String {
         format!("The tick of {} was not run: {reason}", skipped.to)
     } else {
         format!("{} ticks from {} to {} were not run: {reason}", skipped.count, skipped.from, skipped.to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http::{Method, Request, Response};
+    use kube::client::Body;
+    use tower::{BoxError, service_fn};
+
+    use super::*;
+
+    // What happens once is not kept for six minutes to be counted: ten thousand Jobs at a time would be 20 MB.
+    #[tokio::test]
+    async fn only_what_may_repeat_is_counted() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let answer = service_fn(move |request: Request<Body>| {
+            seen.lock().unwrap().push(request.method().clone());
+            async move {
+                let body = request.into_body().collect_bytes().await?;
+                Ok::<_, BoxError>(Response::new(Body::from(body)))
+            }
+        });
+        let metrics = Arc::new(Metrics::new());
+        let (events, task) = Events::start(Client::new(answer, "sales"), "me".to_owned(), metrics);
+        let run = ObjectReference { name: Some("orders".to_owned()), ..ObjectReference::default() };
+        let at = "2026-01-01T00:00:00Z".parse().unwrap();
+        let started = News::Started { job: "orders-1".to_owned(), kind: RunKind::OneShot, tick: None, created_at: at };
+        let told: [&dyn Fn() -> Event; 3] =
+            [&|| event_for(&started, "sales"), &|| event_for(&News::TriggerQueued, "sales"), &|| {
+                refused("orders-2", "sales", "exceeded quota")
+            }];
+        for tell in told {
+            events.publish(&run, tell());
+            events.publish(&run, tell());
+        }
+        drop(events);
+        task.await.unwrap();
+        let (new, counted) = (Method::POST, Method::PATCH);
+        assert_eq!(*asked.lock().unwrap(), [&new, &new, &new, &counted, &new, &counted].map(Clone::clone));
     }
 }

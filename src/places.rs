@@ -163,3 +163,33 @@ impl Places {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    // R27, R32: a trigger that was taken waits in line too, though only its annotation says so.
+    #[test]
+    fn what_is_claimed_beside_the_annotation_keeps_its_place_in_line() {
+        let run = |number: i64| {
+            let taken = json!({ "runUid": "1", "number": number, "holder": "me", "claimedAt": "2026-01-01T00:00:00Z" });
+            let annotations = json!({ crds::TRIGGER_TAKEN_ANNOTATION: taken.to_string() });
+            let metadata = json!({ "namespace": "sales", "name": "orders", "uid": "1", "annotations": annotations });
+            let status = json!({ "triggerCount": 1,
+                "scheduleInForce": { "suspend": false, "since": "2026-01-01T00:00:00Z" } });
+            serde_json::from_value(json!({ "metadata": metadata, "spec": { "runs": [] }, "status": status })).unwrap()
+        };
+        let (limits, clock) = (Limits { concurrent_runs: Some(1), starts_per_second: None }, Arc::new(SystemClock));
+        let places = Places::new(limits, Arc::default(), Arc::default(), clock, Arc::new(Metrics::new()));
+        for (number, waits) in [(2, true), (1, false)] {
+            let index = Index::default();
+            let key = index.apply_run(run(number)).unwrap().unwrap();
+            places.ask(&key, "orders-trigger-2", Timestamp::UNIX_EPOCH);
+            places.settle(&key, &index, &Memory::default());
+            assert_eq!(places.of(&key).contains_key("orders-trigger-2"), waits, "{number}");
+        }
+    }
+}

@@ -57,7 +57,8 @@ impl Executor {
     pub(super) async fn ask_pods(&self, plan: &mut Plan<'_>, job: &str) -> Result<(), ExecuteError> {
         let namespace = namespace(&plan.run).to_owned();
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
-        let params = ListParams::default().labels(&format!("{JOB_LABEL}={job}")).limit(MOST_PODS);
+        // They are half a minute old: the API server's cache will do. It knows no limit.
+        let params = ListParams::default().labels(&format!("{JOB_LABEL}={job}")).match_any();
         let call = self.call(plan.term, Verb::List, Resource::Pods, job, pods.list(&params));
         let answer = tokio::time::timeout(TIMEOUT, call).await;
         if matches!(answer, Ok(Err(ExecuteError::NotLeading))) {
