@@ -2,16 +2,21 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::index::Key;
 
 /// Looks at what merely changed, at a time. Settles are no hurry: more in flight would only keep the API server from
 /// telling everybody of the Jobs that are stored already.
 const CHANGES: usize = 16;
-/// And while somebody's time has come. One goes on, lest a create that is not answered holds everything up.
+/// And while somebody's time has come, after the first moments: then one goes on, so that nothing stands still where there
+/// is always somebody due.
 const CHANGES_BESIDE_DUE: usize = 1;
+/// So long those that are due together have the API server to themselves: each settle costs it as much as three creates.
+const HEAD_START: Duration = Duration::from_secs(3);
 
 /// How urgent a look is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +36,8 @@ struct Inner {
     /// Looks under way, of either lane, but for those that only wait.
     running_due: usize,
     running_changes: usize,
+    /// When somebody came due and nobody else was.
+    due_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,7 +72,12 @@ impl Queue {
         }
         inner.state.insert(key.clone(), Place::Waiting(lane));
         match lane {
-            Lane::Due => inner.due.push_back(key),
+            Lane::Due => {
+                if inner.due.is_empty() && inner.running_due == 0 {
+                    inner.due_since = Some(Instant::now());
+                }
+                inner.due.push_back(key);
+            }
             Lane::Change => inner.changed.push_back(key),
         }
         drop(inner);
@@ -79,7 +91,8 @@ impl Queue {
             if let Some(key) = self.take() {
                 return key;
             }
-            added.await;
+            // What merely changed may be let through by time alone.
+            let _ = tokio::time::timeout(HEAD_START, added).await;
         }
     }
 
@@ -167,7 +180,13 @@ impl Inner {
     }
 
     fn has_room_for_changes(&self) -> bool {
-        self.running_changes < if self.running_due > 0 { CHANGES_BESIDE_DUE } else { CHANGES }
+        let at_first = || self.due_since.is_some_and(|since| since.elapsed() < HEAD_START);
+        let room = match self.running_due {
+            0 => CHANGES,
+            _ if at_first() => 0,
+            _ => CHANGES_BESIDE_DUE,
+        };
+        self.running_changes < room
     }
 
     /// Somebody may be looked at now.
@@ -184,7 +203,7 @@ mod tests {
         Key { namespace: "ns".into(), name: name.into() }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn due_runs_come_first_and_each_once() {
         let queue = Queue::default();
         queue.push(key("a"), Lane::Change);
@@ -196,8 +215,8 @@ mod tests {
         assert!(queue.is_empty());
     }
 
-    // What merely changed leaves the API server to those whose time has come, but never stands still.
-    #[tokio::test]
+    // What merely changed leaves the API server to those whose time has come, but does not stand still for long.
+    #[tokio::test(start_paused = true)]
     async fn few_changes_are_looked_at_while_runs_are_due() {
         let queue = Queue::default();
         let all = |prefix: &str| (0..40).map(|number| key(&format!("{prefix}{number}"))).collect::<Vec<_>>();
@@ -206,6 +225,9 @@ mod tests {
             queue.push(due, Lane::Due);
         }
         let mut running: Vec<Key> = std::iter::from_fn(|| queue.take()).collect();
+        assert_eq!(running.len(), 40);
+        tokio::time::advance(HEAD_START).await;
+        running.extend(std::iter::from_fn(|| queue.take()));
         assert_eq!(running.len(), 40 + CHANGES_BESIDE_DUE);
         for due in running.drain(..40) {
             queue.done(&due);
