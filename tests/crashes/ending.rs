@@ -85,9 +85,14 @@ impl Rest {
         let status = status(run);
         // The only tick there is, or one of long ago.
         let named = |mark: i64| if mark > created { "tick".to_owned() } else { format!("{} s", mark - created) };
+        let mut annotations = run.annotations().clone();
+        // Who took a trigger, and when, differs from play to play.
+        if let Some(number) = marmot_operator::status::taken(run).and_then(|taken| taken.number) {
+            annotations.insert(crds::TRIGGER_TAKEN_ANNOTATION.to_owned(), number.to_string());
+        }
         Self {
             finalizers: run.finalizers().to_vec(),
-            annotations: run.annotations().clone(),
+            annotations,
             phase: format!("{:?}", status.phase),
             observed_generation: status.observed_generation,
             active: status.active.unwrap_or_default(),
@@ -109,7 +114,7 @@ impl Rest {
                 .filter(|job| !job.finished)
                 .map(|job| normal(&job.name, created))
                 .collect(),
-            claims: status.claims.keys().map(|job| normal(job, created)).collect(),
+            claims: marmot_operator::status::record(run).claims.keys().map(|job| normal(job, created)).collect(),
             triggers: status.trigger_count,
             one_shot: status.one_shot.map(|shot| shot.generation),
             taken_over: status.take_over.map(|step| step.done),
