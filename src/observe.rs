@@ -59,7 +59,7 @@ fn metadata(run: &Run, namesakes: &[Arc<str>]) -> RunMeta {
         created_at: run.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         deleting_since: run.metadata.deletion_timestamp.as_ref().map(|time| time.0),
         trigger: annotation(crds::TRIGGER_ANNOTATION).cloned(),
-        taken: status::taken(run),
+        trigger_taken: status::taken(run).and_then(|taken| taken.number),
         finalizer: finalizers.iter().any(|finalizer| finalizer == crds::FINALIZER),
     }
 }

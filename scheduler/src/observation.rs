@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::caps::Place;
-use crate::claim::Claim;
 use crate::policy::ConcurrencyPolicy;
 use crate::report::Report;
 use crate::schedule::Schedule;
@@ -52,8 +51,9 @@ pub struct RunMeta {
     pub deleting_since: Option<Timestamp>,
     /// Value of the trigger annotation (R27).
     pub trigger: Option<String>,
-    /// Claim of the last trigger whose annotation was taken off, as recorded beside it; see [`State::take_in`].
-    pub taken: Option<Claim>,
+    /// Number of the last trigger whose annotation was taken off, as recorded beside it with its claim; see
+    /// [`State::take_in`].
+    pub trigger_taken: Option<i64>,
     /// The operator's finalizer is set.
     pub finalizer: bool,
 }

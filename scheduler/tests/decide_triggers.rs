@@ -284,7 +284,7 @@ fn a_trigger_at_the_instant_of_a_tick() {
 #[test]
 fn one_trigger_is_one_run_though_the_count_was_lost() {
     let mut world = World::unseen(under(Allow, HOURLY), at("10:30:00"));
-    world.run.taken = Some(claim(3));
+    world.beside = Some(claim(3));
     world.look();
     assert_eq!((world.started().len(), world.state.claims.len(), world.state.trigger_count), (0, 0, 3));
     world.trigger();

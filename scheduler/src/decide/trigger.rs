@@ -34,7 +34,7 @@ pub(super) fn plan(look: &mut Look<'_>) {
 
 /// The annotation of this claim was removed: one that stands now is a later trigger.
 pub(super) fn is_taken(look: &Look<'_>, claim: &Claim) -> bool {
-    claim.number.is_some() && claim.number <= look.obs.run.taken.as_ref().and_then(|taken| taken.number)
+    claim.number.is_some() && claim.number <= look.obs.run.trigger_taken
 }
 
 /// Takes the annotation off, for a run that may start now. The write that does so carries the claim: one that stands

@@ -123,7 +123,7 @@ impl Protocol {
                 created_at: at("10:00:00"),
                 deleting_since: None,
                 trigger: run.trigger.then(|| "true".to_owned()),
-                taken: run.taken.clone(),
+                trigger_taken: run.taken.as_ref().and_then(|taken| taken.number),
                 finalizer: false,
             },
             spec: Spec {

@@ -9,6 +9,7 @@ mod operator;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use scheduler::claim::Claim;
 use scheduler::decision::{Deletion, DeletionReason, JobOrder, News};
 use scheduler::observation::{
     Finished, Observation, ObservedCronJob, ObservedJob, Problem, Process, RefusalCause, RunMeta, Spec,
@@ -67,6 +68,8 @@ pub struct World {
     pub created: Vec<(Timestamp, JobOrder)>,
     pub deleted: Vec<(Timestamp, Deletion)>,
     pub taken: Vec<i64>,
+    /// The claim beside the trigger annotation.
+    pub beside: Option<Claim>,
     pub looked_up: Vec<String>,
     /// Status writes.
     pub writes: usize,
@@ -102,7 +105,7 @@ impl World {
                 created_at,
                 deleting_since: None,
                 trigger: None,
-                taken: None,
+                trigger_taken: None,
                 finalizer: false,
             },
             spec,
@@ -126,6 +129,7 @@ impl World {
             created: Vec::new(),
             deleted: Vec::new(),
             taken: Vec::new(),
+            beside: None,
             looked_up: Vec::new(),
             writes: 0,
             calls: 0,
@@ -277,10 +281,13 @@ impl World {
     // Questions
 
     pub fn observation(&self) -> Observation {
-        let mut state = self.state.clone();
-        self.run.taken.iter().for_each(|taken| state.take_in(&self.run.name, taken));
+        let (mut run, mut state) = (self.run.clone(), self.state.clone());
+        if let Some(taken) = &self.beside {
+            run.trigger_taken = taken.number;
+            state.take_in(&run.name, taken);
+        }
         Observation {
-            run: self.run.clone(),
+            run,
             spec: self.spec.clone(),
             state,
             report: self.report.clone(),

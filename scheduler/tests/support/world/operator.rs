@@ -84,7 +84,7 @@ impl World {
             Effect::TakeTrigger(claim) => {
                 self.run.trigger = None;
                 self.taken.extend(claim.number);
-                self.run.taken = Some(claim);
+                self.beside = Some(claim);
             }
             Effect::CreateJob(order) => return self.create(order),
             Effect::DeleteJob(deletion) => self.delete_job(deletion),
@@ -171,7 +171,7 @@ impl World {
         let needs_config = order.kind != RunKind::Teardown;
         assert!(!needs_config || self.config_hash.as_ref() == Some(&self.spec.config_hash), "R8");
         if order.kind == RunKind::Trigger {
-            let taken = self.run.taken.as_ref().and_then(|taken| taken.number);
+            let taken = self.beside.as_ref().and_then(|taken| taken.number);
             assert!(claim.number <= taken, "R27: the annotation goes first");
         }
         let (name, kind) = (order.name.clone(), order.kind);
