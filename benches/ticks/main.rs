@@ -4,8 +4,7 @@
 //!
 //! - `BENCH_N`: how many are due, separated by commas; 1,100,1000 unless given
 //! - `BENCH_ONLY`: the contenders, separated by commas, of `raw`, `cronjob`, `cronjob-raised`, `steady`, `ours`, `ours-2`
-//! - `BENCH_REPEAT`: how often each of them contends; 1 unless given. The one whose last Job was neither the earliest nor
-//!   the latest is printed again.
+//! - `BENCH_REPEAT`: how often each of them contends; 1 unless given. The median of each, by the last Job, is printed again.
 
 #[path = "../bed/mod.rs"]
 mod bed;
@@ -42,55 +41,58 @@ async fn main() -> anyhow::Result<()> {
             let row = bench.steady().await.context("one Run every 2 s")?;
             unsound |= row.is_unsound();
             println!("{}", row.line(None));
-            rows.push(row);
+            rows.push(vec![row]);
         }
         summarize(vec![rows]);
     }
     let contenders: Vec<&str> = CONTENDERS.into_iter().filter(|name| wanted(name)).collect();
     for due in sizes.into_iter().filter(|_| !contenders.is_empty()) {
         println!("{}", table::head());
-        let mut rows: Vec<Vec<Row>> = vec![Vec::new(); contenders.len()];
+        let mut contests: Vec<Vec<Vec<Row>>> = vec![Vec::new(); contenders.len()];
         for _ in 0..repetitions {
             let mut raw: Option<Row> = None;
-            for (name, rows) in contenders.iter().zip(&mut rows) {
-                let row = match *name {
+            for (name, contests) in contenders.iter().zip(&mut contests) {
+                let one = |row| vec![row];
+                let rows = match *name {
                     "raw" => bench.raw(due).await,
                     "cronjob" if due > MANY => continue,
-                    "cronjob" => bench.cron_jobs(due, false).await,
-                    "cronjob-raised" => bench.cron_jobs(due, true).await,
-                    "ours" => bench.runs(due, 1).await,
-                    _ => bench.runs(due, 2).await,
+                    "cronjob" => bench.cron_jobs(due, false).await.map(one),
+                    "cronjob-raised" => bench.cron_jobs(due, true).await.map(one),
+                    "ours" => bench.runs(due, 1).await.map(one),
+                    _ => bench.runs(due, 2).await.map(one),
                 };
-                let row = row.with_context(|| format!("{name}, {due} due"))?;
-                unsound |= name.starts_with("ours") && row.is_unsound();
-                println!("{}", row.line(raw.as_ref()));
-                if *name == "raw" {
-                    raw = Some(row.clone());
+                let rows = rows.with_context(|| format!("{name}, {due} due"))?;
+                unsound |= name.starts_with("ours") && rows.iter().any(Row::is_unsound);
+                if let Some(best) = table::best(&rows) {
+                    println!("{}", best.line(raw.as_ref()));
+                    raw = raw.or_else(|| (*name == "raw").then_some(best));
                 }
-                rows.push(row);
+                contests.push(rows);
             }
         }
-        summarize(rows);
+        summarize(contests);
     }
     anyhow::ensure!(!unsound, "this operator lost or doubled a tick");
     Ok(())
 }
 
-/// Prints the median of each contender's repetitions, by the last Job.
-fn summarize(contenders: Vec<Vec<Row>>) {
+/// Prints the median of each contender's repetitions. Raw creates are tried as often as everybody else at each concurrency,
+/// and the best of these medians is what the others are compared with: the best single try would be luck.
+fn summarize(contenders: Vec<Vec<Vec<Row>>>) {
     let mut raw: Option<Row> = None;
-    for mut rows in contenders {
-        let count = rows.len();
-        rows.sort_by(|a, b| a.last().unwrap_or_default().total_cmp(&b.last().unwrap_or_default()));
-        let Some(mut median) = rows.into_iter().nth(count.saturating_sub(1) / 2).filter(|_| count > 1) else {
+    for repetitions in contenders {
+        let count = repetitions.len();
+        if count < 2 {
             continue;
-        };
-        let is_raw = median.name.starts_with("raw");
-        median.name = format!("**median of {count}**: {}", median.name);
-        println!("{}", median.line(raw.as_ref()));
-        if is_raw {
-            raw = Some(median);
         }
+        let tries = repetitions.iter().map(Vec::len).min().unwrap_or_default();
+        let medians: Vec<Row> =
+            (0..tries).filter_map(|one| table::median(repetitions.iter().filter_map(|rows| rows.get(one)))).collect();
+        let Some(mut best) = table::best(&medians) else { continue };
+        let is_raw = best.name.starts_with("raw");
+        best.name = format!("**median of {count}**: {}", best.name);
+        println!("{}", best.line(raw.as_ref()));
+        raw = raw.or_else(|| is_raw.then_some(best));
     }
     println!();
 }

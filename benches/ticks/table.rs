@@ -34,6 +34,10 @@ impl Row {
         self.lateness.sorted.last().copied()
     }
 
+    fn by_last(&self, other: &Self) -> std::cmp::Ordering {
+        self.last().unwrap_or(f64::INFINITY).total_cmp(&other.last().unwrap_or(f64::INFINITY))
+    }
+
     /// The line, with the ratio of the last Job to that of raw creates.
     pub(crate) fn line(&self, raw: Option<&Self>) -> String {
         let ratio = raw.and_then(Self::last).zip(self.last()).map(|(raw, last)| last / raw);
@@ -50,6 +54,21 @@ impl Row {
         let _ = write!(line, "| {} |", self.note);
         line
     }
+}
+
+/// The one whose last Job came first, with the notes of all.
+pub(crate) fn best(rows: &[Row]) -> Option<Row> {
+    let notes: Vec<&str> = rows.iter().map(|row| row.note.as_str()).collect();
+    let mut best = rows.iter().min_by(|a, b| a.by_last(b))?.clone();
+    best.note = notes.join(", ");
+    Some(best)
+}
+
+/// The one whose last Job came neither first nor last.
+pub(crate) fn median<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<Row> {
+    let mut rows: Vec<&Row> = rows.collect();
+    rows.sort_by(|a, b| a.by_last(b));
+    rows.get(rows.len().saturating_sub(1) / 2).map(|row| (*row).clone())
 }
 
 /// What was run, on what.
