@@ -9,9 +9,10 @@ WORKDIR /src
 COPY . .
 # Static, because the runner is copied into images whose C library is another one, or none. With an explicit target the
 # flag does not reach build scripts and macros, which must stay dynamic. Paths are cut, so that the same source gives the
-# same program. Some ARM kernels have pages of 64 KiB, whatever those of this machine have: the allocator has to know.
+# same program. The kept target folder may be newer than the sources, of another checkout. Some ARM kernels have pages of 64 KiB, whatever those of this machine have: the allocator has to know.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    target="$(rustc -vV | sed -n 's/^host: //p')" \
+    find . -path ./target -prune -o -type f -exec touch {} + \
+ && target="$(rustc -vV | sed -n 's/^host: //p')" \
  && case "$target" in aarch64-*) export JEMALLOC_SYS_WITH_LG_PAGE=16 ;; esac \
  && RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/src=. --remap-path-prefix=/usr/local/cargo=cargo" \
     cargo build --release --locked --bin marmot-operator --target "$target" \

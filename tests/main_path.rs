@@ -220,7 +220,7 @@ async fn a_foreign_job_of_the_name_is_left_alone() {
 async fn what_was_missed_is_caught_up_once() {
     let world = World::new("downtime").await;
     let mut operator = world.operator(&[]);
-    world.create("orders", json!({ "schedule": "@every 3s" })).await;
+    world.create("orders", json!({ "schedule": "@every 3s", "concurrencyPolicy": "Allow" })).await;
     world.run_when("orders", "run once", |run| status(run).last_result.is_some()).await;
     operator.kill();
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -229,6 +229,7 @@ async fn what_was_missed_is_caught_up_once() {
     let ledger = status(&run).skipped_ticks;
     assert_eq!(ledger[0].reason, "Missed", "{ledger:?}");
     assert!(ledger[0].count >= 1);
+    world.job_when(&tick_name("orders", ledger[0].to.0.as_second() + 3), "made", |_| true).await;
 }
 
 // R35: SIGTERM hands over within a second, and the ticks go on.

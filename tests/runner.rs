@@ -176,7 +176,8 @@ fn only_a_marmot_that_is_not_up_yet_is_tried_again() {
     let away = Marmot::start(Manners::default()).refuse("/runs/start", &[503; 50]);
     let ended = host(Pod::with_runs(&shelf(2)), &away).flag("--retry-for=2s").ingest();
     assert_ends(&ended, "Failed", "MarmotUnreachable", 1);
-    assert_eq!(away.bodies("/runs/start").len(), 2);
+    // One and a second later another, if the first took no longer than that.
+    assert!((1..=2).contains(&away.bodies("/runs/start").len()));
 
     // Any other refusal is the end.
     let broken = Marmot::start(Manners::default()).refuse("/runs/start", &[500]);

@@ -84,7 +84,10 @@ impl Cluster {
     pub async fn client(&self) -> Client {
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).expect("the kubeconfig can be read");
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-        Client::try_from(config.expect("the kubeconfig names a cluster")).expect("the kubeconfig makes a client")
+        let mut config = config.expect("the kubeconfig names a cluster");
+        // It is on this machine.
+        config.proxy_url = None;
+        Client::try_from(config).expect("the kubeconfig makes a client")
     }
 
     /// Runs kubectl as the kubeconfig's user and waits for it.

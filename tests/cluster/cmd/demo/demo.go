@@ -24,6 +24,10 @@ const (
 	replicas        = 2
 )
 
+// made is what the demo makes in a cluster that is not its own, the namespace of the Runs first.
+var made = []string{"namespace/" + namespace, "namespace/" + systemNamespace, "clusterrole/" + release,
+	"clusterrolebinding/" + release, "crd/runs.runs.marmotdata.io"}
+
 // demo is everything that was started.
 type demo struct {
 	settings
@@ -32,7 +36,7 @@ type demo struct {
 	work       chan func()
 	children   []*exec.Cmd
 	cluster    io.Closer
-	manifest   string
+	installed  bool
 }
 
 // newDemo starts the thread that children come from: the kernel kills them when that thread ends (see cmd/cluster).
@@ -108,7 +112,10 @@ func (d *demo) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.manifest = rendered
+	if err := d.refuseIfInstalled(ctx); err != nil {
+		return err
+	}
+	d.installed = true
 	objects := make([]string, 0, 3)
 	for _, name := range []string{systemNamespace, namespace} {
 		objects = append(objects, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n", name))
@@ -121,6 +128,22 @@ func (d *demo) install(ctx context.Context) error {
 	}
 	_, err = d.kubectl(ctx, "", "wait", "--for=condition=Established", "crd/runs.runs.marmotdata.io", "--timeout=30s")
 	return err
+}
+
+// refuseIfInstalled keeps the demo from a cluster that has an operator, or anything of the demo's names: it would take over
+// the roles of the one and delete the other in the end.
+func (d *demo) refuseIfInstalled(ctx context.Context) error {
+	if d.given == "" {
+		return nil
+	}
+	found, err := d.kubectl(ctx, "", append([]string{"get", "--ignore-not-found", "-o", "name"}, made...)...)
+	if err != nil {
+		return err
+	}
+	if found = strings.TrimSpace(found); found != "" {
+		return fmt.Errorf("this cluster has %s already: choose another, or take that away first", strings.ReplaceAll(found, "\n", ", "))
+	}
+	return nil
 }
 
 // startOperator starts a replica with a token of the chart's ServiceAccount: it may do what it may do in a cluster.
@@ -174,16 +197,14 @@ func (d *demo) spawn(cmd *exec.Cmd) error {
 	return nil
 }
 
-// stop ends everything, the operators first, and removes from a given cluster what the demo made, but for the CRD: with
-// it would go every Run there is.
+// stop ends everything, the operators first, and removes from a given cluster what the demo made.
 func (d *demo) stop() {
 	fmt.Println("\nStopping")
-	if d.given != "" && d.manifest != "" {
+	if d.given != "" && d.installed {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_, _ = d.kubectl(ctx, "", "delete", "namespace", namespace, "--ignore-not-found")
-		_, _ = d.kubectl(ctx, "", "delete", "clusterrole,clusterrolebinding", release, "--ignore-not-found")
-		_, _ = d.kubectl(ctx, "", "delete", "namespace", systemNamespace, "--ignore-not-found")
+		_, _ = d.kubectl(ctx, "", append([]string{"delete", "--ignore-not-found"}, made...)...)
 	}
 	for _, child := range d.children {
 		_ = child.Process.Signal(syscall.SIGTERM)
