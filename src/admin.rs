@@ -144,11 +144,15 @@ pub async fn serve_metrics(
 ) -> Result<Option<Endpoint>, BindError> {
     let scrape = move |headers: HeaderMap| {
         let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let form = exposition::negotiate(accept);
-        std::future::ready(match metrics.encode() {
-            Ok(text) => ([(CONTENT_TYPE, form.content_type())], form.render(text)).into_response(),
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-        })
+        let (form, metrics) = (exposition::negotiate(accept), Arc::clone(&metrics));
+        async move {
+            // Goes through all Runs: on a pod with less than a core there is one worker, and ticks would wait for it.
+            let answer = tokio::task::spawn_blocking(move || match metrics.encode() {
+                Ok(text) => ([(CONTENT_TYPE, form.content_type())], form.render(text)).into_response(),
+                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+            });
+            answer.await.unwrap_or_else(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response())
+        }
     };
     serve("metrics-bind-address", bind, Router::new().route("/metrics", get(scrape)), shutdown).await
 }

@@ -1,15 +1,18 @@
 //! Wiring and the order of shutdown, nothing else.
 
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use dashmap::DashMap;
 use kube::client::ClientBuilder;
+use kube::{Client, Config};
 use scheduler::caps::Limits;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio_cron_scheduler::JobSchedulerError;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -33,6 +36,11 @@ use crate::ticker::Ticker;
 use crate::watch::Synced;
 use crate::{periodic, preflight, watch as watches};
 
+/// The API server tells each watch at least once a minute how far it is. One that says nothing for longer is gone, and so is
+/// a list that stands still; else nobody would notice (R38).
+const SILENCE: Duration = Duration::from_secs(90);
+/// How long events that wait may take to be written at shutdown.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
 /// How long looks in progress may take to end at shutdown; a lease that is kept longer delays the next leader (R35).
 const DRAIN: Duration = Duration::from_millis(700);
 
@@ -57,8 +65,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     let ticker = Arc::new(Ticker::new(Arc::clone(&clock), Arc::clone(&queue)));
     let readiness = Readiness::default();
     let metrics = instruments(&index, &queue, &ticker, &readiness, &clock, args.metrics_per_run);
-    let client = ClientBuilder::try_from(config.clone()).context("the client for the API server cannot be made")?;
-    let client = client.with_layer(&Skew::new(Arc::clone(&clock), Arc::clone(&metrics))).build();
+    let (client, watching) = clients(&config, &clock, &metrics)?;
 
     let stop = CancellationToken::new();
     let (crd_gate, cache_gate) = (readiness.gate("the CRD"), readiness.gate("caches"));
@@ -75,7 +82,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     }
     let holder = election.as_ref().map_or_else(leader::identity, |election| election.identity.clone());
     let release = CancellationToken::new();
-    let (leadership, elector) = match election {
+    let (leadership, mut elector) = match election {
         Some(election) => leader::run(election, config, Arc::clone(&clock), release.clone(), Arc::clone(&metrics))
             .context("the client for the lease cannot be made")?,
         None => leader::alone(release.clone(), &metrics),
@@ -95,7 +102,7 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         queue: Arc::clone(&queue),
         ticker: Arc::clone(&ticker),
         executor: Executor {
-            client: client.clone(),
+            client,
             index: Arc::clone(&index),
             clock: Arc::clone(&clock),
             defaults: defaults(&args, marmot.clone(), job_defaults),
@@ -111,11 +118,12 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     });
 
     let mut background = JoinSet::new();
-    let services = client.clone();
+    let stepped = Arc::<Notify>::default();
+    let services = watching.clone();
     let namespace = args.watched_namespace().map(str::to_owned);
     background.spawn({
         let (index, queue, synced) = (Arc::clone(&index), Arc::clone(&queue), Arc::clone(&synced));
-        async move { watches::run(client, namespace.as_deref(), &index, &queue, &synced).await }
+        async move { watches::run(watching, namespace.as_deref(), &index, &queue, &synced).await }
     });
     if let Some((told, namespace)) = sought {
         background.spawn(marmot::follow(services, namespace, told, Arc::clone(&synced)));
@@ -125,17 +133,13 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         let (index, synced, leadership) = (Arc::clone(&index), Arc::clone(&synced), leadership.clone());
         background.spawn(async move { places.run(&index, &synced, leadership).await });
     }
-    background.spawn(open_when_synced(cache_gate, synced));
-    background.spawn({
-        let (ticker, controller) = (Arc::clone(&ticker), Arc::clone(&controller));
-        async move { ticker.run(|drift| on_clock_jump(&controller, drift)).await }
-    });
+    background.spawn(begin_when_synced(cache_gate, synced, Arc::clone(&controller)));
+    background.spawn(follow_clock(ticker, Arc::clone(&controller), Arc::clone(&stepped)));
     background.spawn(follow_leadership(leadership, Arc::clone(&controller)));
-    let _periodic = periodic::start(Arc::clone(&controller)).await.context("periodic work cannot start")?;
-    let mut work = tokio::spawn(controller.work(stop.clone()));
+    let mut work = tokio::spawn(Arc::clone(&controller).work(stop.clone()));
 
     // The order of shutdown: no new looks, those in progress end, the lease is given back, events are written out.
-    stop.cancelled().await;
+    at_work(&stop, &mut background, &mut work, &mut elector, periodic::run(controller, stepped)).await?;
     info!("stopping");
     if tokio::time::timeout(DRAIN, &mut work).await.is_err() {
         warn!("some calls were still under way; what they leave behind is found at the next look");
@@ -146,9 +150,52 @@ pub async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         warn!(%error, "the election ended badly");
     }
     background.abort_all();
-    event_writer.abort();
+    if tokio::time::timeout(LAST_EVENTS, event_writer.finish()).await.is_err() {
+        warn!("some events were not written");
+    }
     serving.cancel();
     Ok(())
+}
+
+/// The client for calls, which have time limits of their own, and the one for watches.
+fn clients(config: &Config, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<(Client, Client)> {
+    let skew = Skew::new(Arc::clone(clock), Arc::clone(metrics));
+    let client = |read_timeout| {
+        let mut config = config.clone();
+        config.read_timeout = read_timeout;
+        let client = ClientBuilder::try_from(config).context("the client for the API server cannot be made")?;
+        anyhow::Ok(client.with_layer(&skew).build())
+    };
+    Ok((client(None)?, client(Some(SILENCE))?))
+}
+
+/// Waits until `stop` says so. Nothing else ends by itself: what has failed would only seem to be at work.
+async fn at_work(
+    stop: &CancellationToken,
+    background: &mut JoinSet<()>,
+    work: &mut JoinHandle<()>,
+    elector: &mut JoinHandle<()>,
+    periodic: impl Future<Output = Result<Infallible, JobSchedulerError>>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Ok(()),
+        error = failure(background) => Err(error).context("a part of the operator failed"),
+        ended = work => ended.context("the work failed").and(Err(anyhow!("the work ended"))),
+        ended = elector => ended.context("the election failed").and(Err(anyhow!("the election ended"))),
+        ended = periodic => match ended.context("the periodic work failed")? {},
+    }
+}
+
+/// Why a task has failed; never returns where none has.
+async fn failure(tasks: &mut JoinSet<()>) -> JoinError {
+    loop {
+        match tasks.join_next().await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return error,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// What the pods of all Runs share.
@@ -201,12 +248,14 @@ fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output 
     })
 }
 
-async fn open_when_synced(gate: Gate, synced: Arc<Synced>) {
+/// Everybody is looked at when everything has been seen; before, nobody is.
+async fn begin_when_synced(gate: Gate, synced: Arc<Synced>, controller: Arc<Controller>) {
     while !synced.is_complete() {
         gate.waits(format!("caches: {}", synced.missing().join(", ")));
         synced.progress().await;
     }
     gate.open();
+    look_at_everybody(&controller);
 }
 
 /// Everybody is looked at when this replica begins to lead; nobody is woken while it does not.
@@ -246,6 +295,15 @@ async fn follow_marmot(mut marmot: Address, controller: Arc<Controller>) {
         marmot.changed().await;
         look_at_everybody(&controller);
     }
+}
+
+/// Wakes Runs by the wall clock, and notices when that is stepped.
+async fn follow_clock(ticker: Arc<Ticker>, controller: Arc<Controller>, stepped: Arc<Notify>) {
+    let on_jump = |drift| {
+        on_clock_jump(&controller, drift);
+        stepped.notify_one();
+    };
+    ticker.run(on_jump).await;
 }
 
 fn on_clock_jump(controller: &Controller, drift: jiff::SignedDuration) {

@@ -39,7 +39,7 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator: watch Runs and start their Jobs
     Operator(Box<OperatorArgs>),
-    /// Print the CustomResourceDefinition of Run (`marmot-operator crd | kubectl apply --server-side -f -`)
+    /// Print the CustomResourceDefinition of Run (`marmot-operator crd | kubectl apply --server-side --force-conflicts -f -`)
     Crd,
     /// Tell why a Run does or does not run, from what the cluster holds
     Explain(ExplainArgs),
@@ -77,6 +77,10 @@ pub struct OperatorArgs {
     /// directly, and its errors count as successes
     #[arg(long, default_value = "", value_parser = value::image, value_name = "IMAGE", help_heading = "Runner")]
     pub runner_image: String,
+
+    /// When nodes pull --runner-image [default: Kubernetes decides by the tag]
+    #[arg(long, value_parser = ["Always", "IfNotPresent", "Never"], value_name = "POLICY", help_heading = "Runner")]
+    pub runner_image_pull_policy: Option<String>,
 
     /// Secret with the credentials for --runner-image, in every namespace with Runs; may be given more than once
     #[arg(long, value_parser = value::secret, value_name = "NAME", help_heading = "Runner")]
@@ -240,7 +244,9 @@ impl OperatorArgs {
     #[must_use]
     pub fn runner(&self) -> Option<Runner> {
         let image = Some(self.runner_image.clone()).filter(|image| !image.is_empty())?;
-        Some(Runner { image, pull_secrets: self.runner_image_pull_secret.clone() })
+        let (pull_policy, pull_secrets) =
+            (self.runner_image_pull_policy.clone(), self.runner_image_pull_secret.clone());
+        Some(Runner { image, pull_policy, pull_secrets })
     }
 
     /// The namespace to watch; `None` for all.

@@ -75,9 +75,9 @@ impl Controller {
             while looks.try_join_next().is_some() {}
             let (controller, slots) = (Arc::clone(&self), Arc::clone(&slots));
             looks.spawn(async move {
+                let _done = Done(&controller.queue, &key);
                 let hangs = controller.memory.get(&key).is_some_and(|memory| memory.hangs);
                 slots.see_through(slot, hangs, || controller.queue.waits(&key), Box::pin(controller.look(&key))).await;
-                controller.queue.done(&key);
             });
         }
         while looks.join_next().await.is_some() {}
@@ -85,7 +85,10 @@ impl Controller {
 
     async fn look(&self, key: &Key) {
         let term = self.leadership.borrow().term().cloned();
-        let Some(term) = term.filter(|term| term.holds(&self.clock)) else { return self.ticker.arm(key, None) };
+        // What has not been listed yet would count as not there: Jobs, namesakes (R11), CronJobs (R31). Everybody is looked at
+        // when all of it has been.
+        let term = term.filter(|term| self.synced.is_complete() && term.holds(&self.clock));
+        let Some(term) = term else { return self.ticker.arm(key, None) };
         let mut memory = self.memory.remove(key).map(|(_, memory)| memory).unwrap_or_default();
         let rest = self.steps(key, &term, &mut memory).await;
         if let Some(places) = &self.executor.places {
@@ -102,7 +105,6 @@ impl Controller {
                 wake
             }
             Rest::Created(wake) => {
-                memory.hangs = false;
                 self.queue.push(key.clone(), Lane::Change);
                 wake
             }
@@ -147,18 +149,19 @@ impl Controller {
                 return Some(Rest::Failed(error, wake));
             }
             let decided = (self.clock.now(), self.clock.monotonic());
+            let run = Arc::clone(&indexed.run);
+            let mut plan = Plan { run, term, decided, memory: &mut *memory, absent: &mut absent };
+            self.executor.tell_late(&mut plan, &observation.state);
             let decision = scheduler::decide(&observation, decided.0);
             wake = decision.wake;
             self.looks.iter().for_each(|looks| looks.note(key, &observation, &decision, decided.0));
             if decision.effects.is_empty() {
-                memory.tidy(&observation);
+                plan.memory.tidy(&observation);
                 return Some(Rest::Until(wake));
             }
-            let run = Arc::clone(&indexed.run);
-            let mut plan = Plan { run, term, decided, memory: &mut *memory, absent: &mut absent };
             for effect in &decision.effects {
                 match self.executor.execute(&mut plan, effect).await {
-                    Ok(()) => {}
+                    Ok(()) => plan.memory.hangs = false,
                     Err(ExecuteError::Conflict | ExecuteError::Gone { .. }) => {
                         if let Err(error) = self.refresh(key, &mut plan).await {
                             return Some(Rest::Failed(error, wake));
@@ -193,11 +196,161 @@ impl Controller {
     }
 }
 
+/// However a look ends, the Run can be looked at again.
+struct Done<'a>(&'a Queue, &'a Key);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.done(self.1);
+    }
+}
+
 /// A conflict is usual; a call that failed is worth a line.
 fn report(key: &Key, error: &ExecuteError) {
     if let ExecuteError::Conflict = error {
         debug!(run = %key, %error, "looking again");
     } else {
         warn!(run = %key, %error, "looking again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use http::{Request, Response};
+    use jiff::SignedDuration;
+    use kube::Client;
+    use kube::client::Body;
+    use scheduler::caps::{Limits, Place};
+    use serde_json::{Value, json};
+    use tower::{BoxError, service_fn};
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::events::Events;
+    use crate::index::Unfinished;
+    use crate::leader;
+    use crate::metrics::Metrics;
+    use crate::objects::Defaults;
+    use crate::places::Places;
+
+    /// Method and path of each call, and its body.
+    type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+
+    /// A controller that leads, with an API server that answers nothing but "broken", and what that was asked.
+    fn controller(synced: Synced, capped: bool) -> (Controller, Asked) {
+        let asked = Asked::default();
+        let seen = Arc::clone(&asked);
+        let answer = service_fn(move |request: Request<Body>| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let call = format!("{} {}", request.method(), request.uri().path());
+                let body = request.into_body().collect_bytes().await?;
+                seen.lock().unwrap().push((call, serde_json::from_slice(&body).unwrap_or_default()));
+                let broken = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500 });
+                let answer = Response::builder().status(500).body(Body::from(broken.to_string().into_bytes()));
+                Ok::<_, BoxError>(answer?)
+            }
+        });
+        let client = Client::new(answer, "sales");
+        let (metrics, clock) = (Arc::new(Metrics::new()), Arc::new(SystemClock) as Arc<dyn Clock>);
+        let (unfinished, queue) = <(Arc<Unfinished>, Arc<Queue>)>::default();
+        let places = capped.then(|| {
+            let limits = Limits { concurrent_runs: Some(1), starts_per_second: None };
+            let (queue, clock, metrics) = (Arc::clone(&queue), Arc::clone(&clock), Arc::clone(&metrics));
+            Arc::new(Places::new(limits, Arc::clone(&unfinished), queue, clock, metrics))
+        });
+        let (leadership, _) = leader::alone(CancellationToken::new(), &metrics);
+        let index = Arc::new(Index::counting(unfinished));
+        let controller = Controller {
+            index: Arc::clone(&index),
+            synced: Arc::new(synced),
+            queue: Arc::clone(&queue),
+            ticker: Arc::new(Ticker::new(Arc::clone(&clock), queue)),
+            executor: Executor {
+                events: Events::start(client.clone(), "me".to_owned(), Arc::clone(&metrics)).0,
+                client,
+                index,
+                clock: Arc::clone(&clock),
+                defaults: Defaults::default(),
+                metrics,
+                places,
+            },
+            clock,
+            leadership,
+            holder: "me".to_owned(),
+            memory: DashMap::new(),
+            looks: None,
+        };
+        (controller, asked)
+    }
+
+    fn run() -> Value {
+        json!({
+            "metadata": { "namespace": "sales", "name": "orders", "uid": "1", "generation": 1, "resourceVersion": "1",
+                          "creationTimestamp": "2026-01-01T00:00:00Z" },
+            "spec": { "runs": [{ "x": {} }], "teardownOnDelete": false },
+        })
+    }
+
+    fn apply(controller: &Controller, run: &Value) -> Key {
+        controller.index.apply_run(serde_json::from_value(run.clone()).unwrap()).unwrap().unwrap()
+    }
+
+    // R11, R30, R31: no Job, no namesake and no CronJob may merely not have been listed yet.
+    #[tokio::test]
+    async fn nothing_is_decided_before_everything_has_been_seen() {
+        for (synced, acts) in [(Synced::default(), false), (Synced::complete(), true)] {
+            let (controller, asked) = controller(synced, false);
+            controller.look(&apply(&controller, &run())).await;
+            assert_eq!(!asked.lock().unwrap().is_empty(), acts, "{asked:?}");
+        }
+    }
+
+    // R16: what was stored, although its answer was lost, is told once.
+    #[tokio::test]
+    async fn the_news_of_a_write_without_an_answer_is_told() {
+        let (controller, asked) = controller(Synced::complete(), false);
+        let events = || asked.lock().unwrap().iter().filter(|(call, _)| call.ends_with("/events")).count();
+        let mut run = run();
+        controller.look(&apply(&controller, &run)).await;
+        let stored =
+            asked.lock().unwrap().iter().find(|(call, _)| call.ends_with("/status")).unwrap().1["status"].clone();
+        (run["status"], run["metadata"]["resourceVersion"]) = (stored, json!("2"));
+        assert_eq!(events(), 0);
+        let key = apply(&controller, &run);
+        for _ in 0..2 {
+            controller.look(&key).await;
+            let told = async {
+                while events() == 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+        }
+        assert_eq!(events(), 1);
+    }
+
+    // A Run that goes while nobody knows what became of its create gives its place back: else it is nobody's for ever.
+    #[tokio::test]
+    async fn a_run_that_is_gone_keeps_no_place() {
+        let (controller, _) = controller(Synced::complete(), true);
+        let places = Arc::clone(controller.executor.places.as_ref().unwrap());
+        let turns = Arc::clone(&places);
+        let (index, synced) = (Arc::clone(&controller.index), Arc::clone(&controller.synced));
+        let leadership = controller.leadership.clone();
+        tokio::spawn(async move { turns.run(&index, &synced, leadership).await });
+        let key = Key { namespace: "sales".into(), name: "orders".into() };
+        let now = controller.clock.now();
+        places.ask(&key, "orders-1", now.saturating_sub(SignedDuration::from_secs(1)).unwrap());
+        while places.of(&key).get("orders-1") != Some(&Place::Free) {
+            tokio::task::yield_now().await;
+        }
+        let in_doubt = [("orders-1".to_owned(), 1)].into();
+        controller.memory.insert(key.clone(), Memory { in_doubt, ..Memory::default() });
+        controller.look(&key).await;
+        assert!(places.of(&key).is_empty());
     }
 }

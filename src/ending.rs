@@ -12,6 +12,8 @@ use crate::start_error;
 const MAX_MESSAGE: usize = 1024;
 /// Longest reason.
 const MAX_REASON: usize = 64;
+/// Exit codes above this tell a signal.
+const SIGNALS: i32 = 128;
 /// Reason of a Job that the deadline ended.
 const DEADLINE: &str = "DeadlineExceeded";
 
@@ -91,6 +93,12 @@ fn of_pod(pod: &Pod) -> Option<Ending> {
             let message = terminated.message.as_deref().unwrap_or_default();
             (Outcome::Failed, start_error::explain(&container.image, message))
         }
+        // The runner said more, but its message was lost.
+        _ if container.name == objects::CONTAINER && code == i32::from(report::PARTIAL) => {
+            (Outcome::Partial, "something was lost; the container's log says what".to_owned())
+        }
+        Some("ContainerStatusUnknown") => (Outcome::Killed, "nobody knows how the container ended".to_owned()),
+        _ if code > SIGNALS => (Outcome::Killed, format!("the container was killed by signal {}", code - SIGNALS)),
         _ if container.name == objects::CONTAINER => {
             (Outcome::Failed, format!("the container ended with exit code {code} and said nothing"))
         }
@@ -217,6 +225,9 @@ mod tests {
             (json!({ "exitCode": 1, "reason": "Error" }), Outcome::Failed, "Error"),
             (json!({ "exitCode": 1, "reason": "Error", "message": "not JSON" }), Outcome::Failed, "Error"),
             (json!({ "exitCode": 128, "reason": "StartError" }), Outcome::Failed, "StartError"),
+            (json!({ "exitCode": 3, "reason": "Error" }), Outcome::Partial, "Error"),
+            (json!({ "exitCode": 137, "reason": "Error" }), Outcome::Killed, "Error"),
+            (json!({ "exitCode": 137, "reason": "ContainerStatusUnknown" }), Outcome::Killed, "ContainerStatusUnknown"),
             (said("Failed", "not one word", 1), Outcome::Failed, "Error"),
         ] {
             let ending = newest(&[pod("2026-01-01T00:00:00Z", terminated)], "job", Outcome::Failed).unwrap();

@@ -1,6 +1,7 @@
 //! Kubernetes events: last in line, never able to slow a tick. What does not fit is dropped and counted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -8,6 +9,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use scheduler::decision::News;
 use scheduler::state::{Outcome, RunKind, RunResult, SkipReason, Skipped};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::metrics::Metrics;
@@ -16,6 +18,26 @@ use crate::metrics::Metrics;
 const BACKLOG: usize = 1024;
 const ACTION_RUN: &str = "Run";
 const FAILED_CREATE: &str = "FailedCreate";
+const FORBIDDEN: &str = "ConcurrencyForbidden";
+const TRIGGER_QUEUED: &str = "TriggerQueued";
+/// Time limit of one write: those that follow must not wait for ever.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a note that the API server takes.
+const LONGEST_NOTE: usize = 1024;
+
+/// Writes events out.
+pub struct Writer {
+    task: tokio::task::JoinHandle<()>,
+    last: CancellationToken,
+}
+
+impl Writer {
+    /// Writes what is in line, takes nothing more, and ends.
+    pub async fn finish(self) {
+        self.last.cancel();
+        let _ = self.task.await;
+    }
+}
 
 /// Where events are put in line.
 #[derive(Clone)]
@@ -25,25 +47,36 @@ pub struct Events {
 }
 
 impl Events {
-    /// The line, and the task that writes it out. The task ends when all `Events` are gone.
+    /// The line, and who writes it out until he is told to [`finish`](Writer::finish), or all `Events` are gone.
     #[must_use]
-    pub fn start(client: Client, instance: String, metrics: Arc<Metrics>) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(client: Client, instance: String, metrics: Arc<Metrics>) -> (Self, Writer) {
         let (line, mut waiting) = mpsc::channel::<(ObjectReference, Event)>(BACKLOG);
         let reporter = Reporter { controller: "marmot-operator".to_owned(), instance: Some(instance) };
         let recorder = move || Recorder::new(client.clone(), reporter.clone());
-        let dropped = Arc::clone(&metrics);
+        let (dropped, last) = (Arc::clone(&metrics), CancellationToken::new());
+        let closing = last.clone();
         let task = tokio::spawn(async move {
             // Keeps what it wrote for six minutes, and looks through all of it for each event.
             let repeated = recorder();
-            while let Some((about, event)) = waiting.recv().await {
+            loop {
+                let next = tokio::select! {
+                    biased;
+                    next = waiting.recv() => next,
+                    () = closing.cancelled(), if !waiting.is_closed() => {
+                        waiting.close();
+                        continue;
+                    }
+                };
+                let Some((about, event)) = next else { return };
                 let recorder = if may_repeat(&event) { &repeated } else { &recorder() };
-                if let Err(error) = recorder.publish(&event, &about).await {
-                    debug!(%error, reason = event.reason, "event not written");
+                let written = tokio::time::timeout(TIMEOUT, recorder.publish(&event, &about)).await;
+                if let Err(error) = written.map_err(|_| None).and_then(|written| written.map_err(Some)) {
+                    debug!(?error, reason = event.reason, "event not written");
                     dropped.events_dropped(1);
                 }
             }
         });
-        (Self { line, metrics }, task)
+        (Self { line, metrics }, Writer { task, last })
     }
 
     /// Puts an event about a Run in line.
@@ -54,9 +87,10 @@ impl Events {
     }
 }
 
-/// It may be told again of the same Run and Job: then it is counted in the event that is there. A Job starts and ends once.
+/// It may be told again and again of the same Run and Job: then it is counted in the event that is there, whose words stay.
+/// Whatever else is told has words of its own.
 fn may_repeat(event: &Event) -> bool {
-    event.secondary.is_none() || event.reason == FAILED_CREATE
+    [FAILED_CREATE, FORBIDDEN, TRIGGER_QUEUED].contains(&event.reason.as_str())
 }
 
 /// The event for a piece of news.
@@ -90,7 +124,7 @@ pub fn event_for(news: &News, namespace: &str) -> Event {
             "The teardown found nothing to remove. Assets of a run that was killed or lost its completion may remain in \
              Marmot: create the Run again, let it finish once, and delete it",
         ),
-        News::TriggerQueued => event(EventType::Normal, "TriggerQueued", "The trigger waits for the active run to end"),
+        News::TriggerQueued => event(EventType::Normal, TRIGGER_QUEUED, "The trigger waits for the active run to end"),
         News::StartDelayed { message } => event(EventType::Normal, "StartDelayed", message),
         News::InvalidTrigger { value } => event(
             EventType::Warning,
@@ -141,8 +175,9 @@ fn about(job: &str, namespace: &str, event: Event) -> Event {
 }
 
 fn event(type_: EventType, reason: &str, note: &str) -> Event {
-    // The API server refuses notes over 1 kB.
-    let note = note.chars().take(1000).collect();
+    let end = |(at, letter): (usize, char)| at + letter.len_utf8();
+    let end = note.char_indices().map(end).take_while(|end| *end <= LONGEST_NOTE).last().unwrap_or_default();
+    let note = note.get(..end).unwrap_or_default().to_owned();
     Event { type_, reason: reason.to_owned(), note: Some(note), action: ACTION_RUN.to_owned(), secondary: None }
 }
 
@@ -166,7 +201,7 @@ fn finished(result: &RunResult) -> Event {
 
 fn skip_reason(reason: SkipReason) -> &'static str {
     match reason {
-        SkipReason::ConcurrencyForbidden => "ConcurrencyForbidden",
+        SkipReason::ConcurrencyForbidden => FORBIDDEN,
         _ => "MissedTick",
     }
 }
@@ -183,6 +218,7 @@ fn describe(skipped: &Skipped) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use http::{Method, Request, Response};
     use kube::client::Body;
@@ -203,7 +239,7 @@ mod tests {
             }
         });
         let metrics = Arc::new(Metrics::new());
-        let (events, task) = Events::start(Client::new(answer, "sales"), "me".to_owned(), metrics);
+        let (events, writer) = Events::start(Client::new(answer, "sales"), "me".to_owned(), metrics);
         let run = ObjectReference { name: Some("orders".to_owned()), ..ObjectReference::default() };
         let at = "2026-01-01T00:00:00Z".parse().unwrap();
         let started = News::Started { job: "orders-1".to_owned(), kind: RunKind::OneShot, tick: None, created_at: at };
@@ -215,9 +251,35 @@ mod tests {
             events.publish(&run, tell());
             events.publish(&run, tell());
         }
-        drop(events);
-        task.await.unwrap();
+        writer.finish().await;
         let (new, counted) = (Method::POST, Method::PATCH);
         assert_eq!(*asked.lock().unwrap(), [&new, &new, &new, &counted, &new, &counted].map(Clone::clone));
+    }
+
+    // Else one event that is never answered would be the last.
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_is_not_answered_holds_up_no_others_for_long() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&asked);
+        let hang = service_fn(move |_: Request<Body>| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<Result<Response<Body>, BoxError>>()
+        });
+        let (events, writer) = Events::start(Client::new(hang, "sales"), "me".to_owned(), Arc::new(Metrics::new()));
+        for job in ["orders-1", "orders-2"] {
+            events.publish(&ObjectReference::default(), stray(job, "sales"));
+        }
+        tokio::time::timeout(TIMEOUT * 3, writer.finish()).await.unwrap();
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    // The API server counts bytes.
+    #[test]
+    fn a_note_is_cut_between_letters() {
+        for (letter, kept) in [("a", 1024), ("ж", 512), ("界", 341)] {
+            let note = event(EventType::Normal, "Reason", &letter.repeat(2000)).note.unwrap();
+            assert_eq!(note, letter.repeat(kept));
+        }
+        assert_eq!(event(EventType::Normal, "Reason", "short").note.as_deref(), Some("short"));
     }
 }

@@ -3,6 +3,7 @@
 
 mod create;
 mod delete;
+mod lookup;
 mod pods;
 mod takeover;
 
@@ -20,6 +21,7 @@ use scheduler::claim::Claim;
 use scheduler::decision::{Effect, News, Record};
 use scheduler::names;
 use scheduler::observation::RefusalCause;
+use scheduler::state::State;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -27,14 +29,14 @@ use crate::clock::Clock;
 use crate::events::{self, Events};
 use crate::index::{self, Index, Key};
 use crate::leader::Term;
-use crate::light::{LightConfigMap, LightJob};
+use crate::light::LightConfigMap;
 use crate::memory::Memory;
 use crate::metrics::{Metrics, Resource, Verb};
 use crate::objects::{self, Defaults};
 use crate::places::Places;
 use crate::{pipeline, status};
 
-/// Time limit of a call that is not a create.
+/// Time limit of a call that has none of its own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why an effect was not carried out. Whatever it is: the next look decides anew.
@@ -160,12 +162,36 @@ impl Executor {
         let patch = Patch::Merge(&body);
         let params = PatchParams::default();
         let call = api.patch_status(name(&plan.run), &params, &patch);
-        let written = self.call(plan.term, Verb::Patch, Resource::RunStatus, name(&plan.run), call).await?;
+        let written = match self.call(plan.term, Verb::Patch, Resource::RunStatus, name(&plan.run), call).await {
+            Err(error @ (ExecuteError::Timeout { .. } | ExecuteError::Api { .. })) => {
+                plan.memory.untold = Some(Box::new(record.clone()));
+                return Err(error);
+            }
+            answer => answer?,
+        };
+        plan.memory.untold = None;
         self.take_in(plan, written);
+        self.tell_all(plan, record);
+        Ok(())
+    }
+
+    /// Tells what was stored by a write that was not answered, as soon as it is seen to be stored (R16).
+    pub fn tell_late(&self, plan: &mut Plan<'_>, seen: &State) {
+        if let Some(record) = plan.memory.untold.take_if(|record| record.state == *seen) {
+            self.tell_all(plan, &record);
+        }
+    }
+
+    fn tell_all(&self, plan: &Plan<'_>, record: &Record) {
         for news in &record.news {
+            if let News::Started { job, tick: Some(tick), created_at, .. } = news
+                && plan.memory.in_doubt.contains_key(job)
+            {
+                // Its create was never answered, and not counted then.
+                self.count_tick(*tick, *created_at);
+            }
             self.tell(&plan.run, news);
         }
-        Ok(())
     }
 
     /// Tells the world what a written status contains: one event, one metric, one log line.
@@ -239,20 +265,6 @@ impl Executor {
         if unchanged { Ok(()) } else { Err(ExecuteError::Conflict) }
     }
 
-    async fn look_up(&self, plan: &mut Plan<'_>, job: &str) -> Result<(), ExecuteError> {
-        let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
-        match self.call(plan.term, Verb::Get, Resource::Jobs, job, api.get(job)).await {
-            Ok(found) if belongs_to(&found.metadata, &plan.run) => {
-                self.index.apply_answered_job(&found);
-            }
-            Ok(_) | Err(ExecuteError::Gone { .. }) => {
-                plan.absent.insert(job.to_owned());
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
     /// Creates the ConfigMap, or repairs the one that belongs to this very Run (R8, R10).
     async fn ensure_config(&self, plan: &mut Plan<'_>) -> Result<(), ExecuteError> {
         let run = Arc::clone(&plan.run);
@@ -303,7 +315,10 @@ impl Executor {
         };
         if belongs_to(&found.metadata, &plan.run) {
             self.index.apply_config(&found);
-            return Ok(());
+            // Without its owner it would not go with the Run, and is none of ours.
+            if self.index.config(plan.run.metadata.uid.as_deref().unwrap_or_default()).is_some() {
+                return Ok(());
+            }
         }
         let cause = create::cause_of_conflict(&found.metadata, &plan.run);
         plan.memory.refuse(names::CONFIG, cause, create::message_of_conflict(cause), self.clock.now());
@@ -322,7 +337,11 @@ impl Executor {
         if !term.holds(&self.clock) {
             return Err(ExecuteError::NotLeading);
         }
-        let limit = if operation == Verb::Create { create::TIMEOUT } else { CALL_TIMEOUT };
+        let limit = match operation {
+            Verb::Create => create::TIMEOUT,
+            Verb::List => pods::TIMEOUT,
+            _ => CALL_TIMEOUT,
+        };
         let sent = Instant::now();
         let answer = tokio::time::timeout(limit, call).await;
         let code = match &answer {

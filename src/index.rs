@@ -15,7 +15,7 @@ mod version;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -41,6 +41,8 @@ pub struct Index {
     keys: DashMap<Box<str>, Key>,
     names: Names,
     jobs: DashMap<Box<str>, Vec<Arc<KnownJob>>>,
+    /// How many lists of Jobs have been begun.
+    job_lists: AtomicU32,
     configs: DashMap<Box<str>, KnownConfig>,
     /// What another operator made of Runs, by UID (R31). Jobs of a CronJob are in `jobs` under its UID.
     cron_jobs: DashMap<String, Arc<LightCronJob>>,
@@ -85,7 +87,9 @@ impl Index {
         let owner = owner_uid(&job.metadata)?;
         self.note_owner(job, owner);
         let key = self.key_of(owner);
-        let job = Arc::new(KnownJob::of(job, key.as_ref())?);
+        let mut job = KnownJob::of(job, key.as_ref())?;
+        job.list = self.job_lists.load(Ordering::Acquire);
+        let job = Arc::new(job);
         let mut jobs = self.jobs.entry(owner.into()).or_default();
         let known = jobs.iter_mut().find(|known| known.name() == job.name());
         if known.as_ref().is_some_and(|known| known.uid() == job.uid() && !self.is_news(&job.version, &known.version)) {
@@ -132,10 +136,16 @@ impl Index {
         self.key_of(owner)
     }
 
-    /// Forgets what a new list does not show; returns the Runs that it belonged to.
+    /// A new list of Jobs is asked for.
+    pub fn begin_job_list(&self) {
+        self.job_lists.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Forgets what a new list does not show, unless it was made since that was begun; returns the Runs that it belonged to.
     pub fn forget_unlisted_jobs(&self, listed: &HashSet<String>) -> Vec<Key> {
+        let list = self.job_lists.load(Ordering::Acquire);
         let unlisted = |jobs: &[Arc<KnownJob>]| {
-            let gone = jobs.iter().filter(|job| !listed.contains(job.uid()));
+            let gone = jobs.iter().filter(|job| job.list < list && !listed.contains(job.uid()));
             gone.map(|job| job.uid().to_owned()).collect::<Vec<_>>()
         };
         let gone: Vec<_> = self.jobs.iter().map(|jobs| (jobs.key().clone(), unlisted(&jobs))).collect();
@@ -164,8 +174,10 @@ impl Index {
 
     /// The Run of that UID, or the one that controls the CronJob of that UID.
     fn key_of(&self, uid: &str) -> Option<Key> {
-        let of_cron_job = || self.key_of(controller_uid(&self.cron_job(uid)?.metadata, crds::KIND)?);
-        self.keys.get(uid).map(|key| key.clone()).or_else(of_cron_job)
+        let run = |uid: &str| self.keys.get(uid).map(|key| key.clone());
+        // One step and no further: owners are what people write, and may lead round in a circle.
+        let of_cron_job = || run(controller_uid(&self.cron_job(uid)?.metadata, crds::KIND)?);
+        run(uid).or_else(of_cron_job)
     }
 }
 

@@ -47,7 +47,7 @@ use crate::skew::Skew;
 pub const LEASE_NAME: &str = "marmot-operator.marmotdata.io";
 
 /// Longest time one call about the Lease may take; less where the renew deadline is short.
-const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a release is tried when the Lease moved meanwhile.
 const RELEASE_ATTEMPTS: usize = 3;

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use scheduler::decision::Record;
 use scheduler::names;
-use scheduler::observation::{Observation, Process, Refusal, RefusalCause, Waiting};
+use scheduler::observation::{LONGEST_PAUSE, Observation, Process, Refusal, RefusalCause, Waiting};
 
 use crate::ending::Ending;
-
-/// Longest pause between attempts (R38).
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The memory of one Run.
 #[derive(Clone, Debug, Default)]
@@ -28,9 +26,11 @@ pub struct Memory {
     pub waiting: BTreeMap<String, Waiting>,
     /// How often pods were asked in vain.
     pub unanswered: u32,
+    /// A status that may have been stored although nobody was told so: its news is still to be told (R16).
+    pub untold: Option<Box<Record>>,
     /// Failed calls since the last look that went through.
     pub failures: u32,
-    /// A call was not answered in time, and no create since.
+    /// A call was not answered in time, and none since.
     pub hangs: bool,
 }
 

@@ -1,5 +1,6 @@
 //! The objects made for a Run: its ConfigMap and its Jobs (R8). Pure: the same Run gives the same object.
 
+mod optional;
 mod pod;
 mod runner;
 
@@ -80,8 +81,7 @@ pub fn config_map(run: &Run, pipeline: &str) -> ConfigMap {
 pub fn job(run: &Run, order: &JobOrder, defaults: &Defaults) -> Job {
     let run = &defaults.job.fill(run);
     let mut labels = run.spec.pod_labels.clone().unwrap_or_default();
-    labels.extend(own_labels(run));
-    labels.insert(crds::KIND_LABEL.to_owned(), kind_label(order.kind).to_owned());
+    labels.extend(job_labels(run, order.kind));
     let pod_annotations = run.spec.pod_annotations.clone().unwrap_or_default();
     let mut annotations = pod_annotations.clone();
     if let Some(tick) = order.tick {
@@ -115,6 +115,14 @@ pub fn job(run: &Run, order: &JobOrder, defaults: &Defaults) -> Job {
         }),
         ..Job::default()
     }
+}
+
+/// The labels of a Job by which it is found, and which tell what it runs (R8).
+#[must_use]
+pub fn job_labels(run: &Run, kind: RunKind) -> BTreeMap<String, String> {
+    let mut labels = own_labels(run);
+    labels.insert(crds::KIND_LABEL.to_owned(), kind_label(kind).to_owned());
+    labels
 }
 
 /// Labels of everything made for a Run. They come last, so that `podLabels` cannot take them over.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crds::Run;
 use jiff::{SignedDuration, Timestamp};
+use scheduler::claim::LONGEST_LEAD;
 use scheduler::observation::{Observation, ObservedCronJob, Problem, Process, RunMeta, Spec};
 use scheduler::policy::ConcurrencyPolicy;
 
@@ -16,8 +17,6 @@ use crate::status;
 const SHORTEST_LEAD: SignedDuration = SignedDuration::from_secs(2);
 /// Claims of so many Runs are made in a second: fewer than the API server can take, which has ticks to serve meanwhile.
 const CLAIMS_PER_SECOND: usize = 150;
-/// And at most. What is edited within its lead costs a write more.
-const LONGEST_LEAD: SignedDuration = SignedDuration::from_secs(120);
 
 /// The observation of a Run.
 #[must_use]
@@ -41,6 +40,7 @@ pub fn observe(indexed: &IndexedRun, index: &Index, process: Process, defaults: 
 /// of its own. Then one create is all that is left at the tick, for everybody (R32).
 fn lead(uid: &str, runs: usize) -> SignedDuration {
     let spread = i64::try_from(runs.saturating_mul(1000) / CLAIMS_PER_SECOND).unwrap_or(i64::MAX);
+    // And at most. What is edited within its lead costs a write more.
     let spread = spread.min((LONGEST_LEAD - SHORTEST_LEAD).as_millis().try_into().unwrap_or(0));
     // UIDs are random: their digits place the Run evenly.
     let place = uid.bytes().fold(0_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
@@ -52,6 +52,7 @@ fn metadata(run: &Run, namesakes: &[Arc<str>]) -> RunMeta {
     let annotation = |key: &str| run.metadata.annotations.as_ref().and_then(|annotations| annotations.get(key));
     let finalizers = run.metadata.finalizers.as_deref().unwrap_or_default();
     RunMeta {
+        namespace: run.metadata.namespace.clone().unwrap_or_default(),
         name: run.metadata.name.clone().unwrap_or_default(),
         uid: run.metadata.uid.clone().unwrap_or_default(),
         namesakes: namesakes.iter().map(ToString::to_string).collect(),
@@ -59,7 +60,6 @@ fn metadata(run: &Run, namesakes: &[Arc<str>]) -> RunMeta {
         created_at: run.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
         deleting_since: run.metadata.deletion_timestamp.as_ref().map(|time| time.0),
         trigger: annotation(crds::TRIGGER_ANNOTATION).cloned(),
-        trigger_taken: status::taken(run).and_then(|taken| taken.number),
         finalizer: finalizers.iter().any(|finalizer| finalizer == crds::FINALIZER),
     }
 }
@@ -137,7 +137,7 @@ mod tests {
             json!({ "triggerCount": count, "scheduleInForce": in_force })
         };
         let at = "2026-01-01T00:10:00Z".parse().unwrap();
-        let claim = Claim { number: Some(3), ..Claim::new(RunKind::Trigger, "op-1", at) };
+        let claim = Claim { number: Some(3), taken: true, ..Claim::new(RunKind::Trigger, "op-1", at) };
         let text = serde_json::to_string(&status::taken_out(&run("a", String::new(), known(2)), &claim)).unwrap();
 
         let taken = run("a", text.clone(), known(2));

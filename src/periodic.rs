@@ -1,7 +1,9 @@
 //! Work that comes round by itself and is in no hurry: a look at everybody, and a sweep. No tick hangs on it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 use crate::controller::Controller;
@@ -12,12 +14,20 @@ const RESYNC: &str = "0 */10 * * * *";
 /// Teardown Jobs go a minute after their end, or a little later.
 const SWEEP: &str = "*/5 * * * * *";
 
-/// Starts the periodic work; it ends when the scheduler is dropped.
+/// Does the periodic work until dropped. It goes by the wall clock, so it starts anew whenever that was stepped (R20).
 ///
 /// # Errors
 ///
 /// Where the scheduler cannot be started.
-pub async fn start(controller: Arc<Controller>) -> Result<JobScheduler, JobSchedulerError> {
+pub async fn run(controller: Arc<Controller>, stepped: Arc<Notify>) -> Result<Infallible, JobSchedulerError> {
+    loop {
+        let mut scheduler = start(Arc::clone(&controller)).await?;
+        stepped.notified().await;
+        scheduler.shutdown().await?;
+    }
+}
+
+async fn start(controller: Arc<Controller>) -> Result<JobScheduler, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
     let resynced = Arc::clone(&controller);
     scheduler

@@ -76,7 +76,7 @@ impl Places {
     pub fn settle(&self, key: &Key, index: &Index, memory: &Memory) {
         let claims = index.run(key).map(|indexed| status::record(&indexed.run).claims).unwrap_or_default();
         let stays = |job: &str, place: Place| match place {
-            Place::Free => memory.in_doubt.contains_key(job),
+            Place::Free => memory.in_doubt.contains_key(job) && claims.contains_key(job),
             Place::Waiting { .. } => claims.contains_key(job),
         };
         let mut state = self.lock();
@@ -84,12 +84,6 @@ impl Places {
         if state.line.waiting() > 0 {
             self.changed.notify_one();
         }
-    }
-
-    /// The Run is gone.
-    pub fn forget(&self, key: &Key) {
-        self.lock().line.leave(key, |_, _| false);
-        self.changed.notify_one();
     }
 
     /// Lets through who may start, whenever a run has ended or time has made room. Ends when dropped.

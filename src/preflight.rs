@@ -55,13 +55,13 @@ pub enum Preflight {
     },
     /// Run is not installed.
     #[error(
-        "the CRD runs.runs.marmotdata.io is missing; install it: marmot-operator crd | kubectl apply --server-side -f -"
+        "the CRD runs.runs.marmotdata.io is missing; install it: marmot-operator crd | kubectl apply --server-side --force-conflicts -f -"
     )]
     CrdMissing,
     /// Run is installed by an older operator.
     #[error(
         "the CRD runs.runs.marmotdata.io is older than this operator (it lacks {}); update it: \
-         marmot-operator crd | kubectl apply --server-side -f -",
+         marmot-operator crd | kubectl apply --server-side --force-conflicts -f -",
         named(.0)
     )]
     CrdOutdated(Vec<String>),
@@ -83,6 +83,10 @@ pub async fn configure(server: &ServerArgs, agent: &'static str) -> Result<kube:
         None if context.is_some() => kube::Config::from_kubeconfig(&options).await.map_err(|error| failed(&error))?,
         None => kube::Config::infer().await.map_err(|error| failed(&error))?,
     };
+    // HTTPS_PROXY is for other servers than this machine's own.
+    if config.cluster_url.host().is_some_and(|host| ["localhost", "127.0.0.1", "[::1]"].contains(&host)) {
+        config.proxy_url = None;
+    }
     config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
     Ok(config)
 }
@@ -240,7 +244,10 @@ mod tests {
         assert_eq!(missing(&document), ["spec.timeZone", "status"]);
         let message = Preflight::CrdOutdated(missing(&document)).to_string();
         assert!(message.contains("(it lacks spec.timeZone, status)"), "{message}");
-        assert!(message.contains("marmot-operator crd | kubectl apply --server-side -f -"), "{message}");
+        assert!(
+            message.contains("marmot-operator crd | kubectl apply --server-side --force-conflicts -f -"),
+            "{message}"
+        );
     }
 
     #[test]

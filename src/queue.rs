@@ -99,11 +99,7 @@ impl Queue {
     fn take(&self) -> Option<Key> {
         let mut inner = self.lock();
         loop {
-            let (key, lane) = match inner.due.pop_front() {
-                Some(key) => (key, Lane::Due),
-                None if inner.has_room_for_changes() => (inner.changed.pop_front()?, Lane::Change),
-                None => return None,
-            };
+            let (key, lane) = inner.pop()?;
             if inner.state.get(&key) == Some(&Place::Waiting(lane)) {
                 inner.state.insert(key.clone(), Place::Running { lane: Some(lane), again: None });
                 *inner.running(lane) += 1;
@@ -179,12 +175,22 @@ impl Inner {
         }
     }
 
+    /// Those that are due come first; but after the first moments some of the others go on, however many are due.
+    fn pop(&mut self) -> Option<(Key, Lane)> {
+        let changed = if self.has_room_for_changes() { self.changed.pop_front() } else { None };
+        let due = || Some((self.due.pop_front()?, Lane::Due));
+        changed.map(|key| (key, Lane::Change)).or_else(due)
+    }
+
     fn has_room_for_changes(&self) -> bool {
+        let is_anybody_due = !self.due.is_empty() || self.running_due > 0;
         let at_first = || self.due_since.is_some_and(|since| since.elapsed() < HEAD_START);
-        let room = match self.running_due {
-            0 => CHANGES,
-            _ if at_first() => 0,
-            _ => CHANGES_BESIDE_DUE,
+        let room = if !is_anybody_due {
+            CHANGES
+        } else if at_first() {
+            0
+        } else {
+            CHANGES_BESIDE_DUE
         };
         self.running_changes < room
     }
@@ -248,6 +254,25 @@ mod tests {
             }
         });
         assert!(next.await.unwrap().name.starts_with("changed"));
+    }
+
+    // However many are due: else edits, deletions and ends stand still where the API server is slow.
+    #[tokio::test(start_paused = true)]
+    async fn a_change_goes_on_while_others_wait_that_are_due() {
+        let queue = Queue::default();
+        for name in ["due1", "due2", "due3"] {
+            queue.push(key(name), Lane::Due);
+        }
+        for name in ["changed1", "changed2"] {
+            queue.push(key(name), Lane::Change);
+        }
+        assert_eq!(queue.take(), Some(key("due1")));
+        tokio::time::advance(HEAD_START).await;
+        assert_eq!(queue.take(), Some(key("changed1")));
+        assert_eq!(queue.take(), Some(key("due2")), "one at a time");
+        queue.done(&key("changed1"));
+        assert_eq!(queue.take(), Some(key("changed2")));
+        assert_eq!(queue.take(), Some(key("due3")));
     }
 
     // R38: looks that only wait hold up nobody, but each Run is still looked at once at a time.

@@ -1,5 +1,7 @@
 //! `status` ↔ the core's [`State`] and [`Report`]; likewise the claim beside the trigger annotation. Pure.
 
+use std::collections::BTreeMap;
+
 use crds::{Run, RunStatus, TakenTrigger};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, Time};
@@ -27,7 +29,13 @@ pub fn taken(run: &Run) -> Option<Claim> {
     let taken: TakenTrigger = serde_json::from_str(text).ok()?;
     let claim = Claim::new(RunKind::Trigger, &taken.holder, taken.claimed_at.0);
     let is_ours = run.metadata.uid.as_ref() == Some(&taken.run_uid);
-    is_ours.then_some(Claim { number: Some(taken.number), ..claim })
+    is_ours.then_some(Claim { number: Some(taken.number), taken: true, ..claim })
+}
+
+/// `status` with all claims of the [`record`].
+#[must_use]
+pub fn with_taken_trigger(run: &Run) -> RunStatus {
+    RunStatus { claims: claims_out(&record(run)), ..run.status.clone().unwrap_or_default() }
 }
 
 /// The annotation that makes this claim.
@@ -63,6 +71,7 @@ pub fn state(status: &RunStatus) -> State {
             contested: step.contested,
             done: step.done,
         }),
+        inherited: status.inherited,
         teardown: status.teardown.as_ref().map(|teardown| Teardown {
             attempts: teardown.attempts,
             retry_at: instant(teardown.retry_at.as_ref()),
@@ -118,7 +127,7 @@ pub fn render(current: &RunStatus, state: &State, report: &Report, now: Timestam
         skipped_ticks: state.ledger.iter().map(skipped_out).collect(),
         conditions: conditions(current, report, now),
         active_jobs: state.active_jobs.iter().map(active_out).collect(),
-        claims: state.claims.iter().map(|(job, claim)| (job.clone(), claim_out(claim))).collect(),
+        claims: claims_out(state),
         skewed_since: time(state.skewed_since),
         schedule_in_force: state.in_force.as_ref().map(|in_force| crds::ScheduleInForce {
             expression: in_force.expression.clone(),
@@ -130,6 +139,7 @@ pub fn render(current: &RunStatus, state: &State, report: &Report, now: Timestam
             .one_shot
             .as_ref()
             .map(|shot| crds::OneShot { hash: shot.hash.clone(), generation: shot.generation }),
+        inherited: state.inherited,
         take_over: state.take_over.as_ref().map(|step| crds::TakeOver {
             cron_job: step.cron_job.clone(),
             since: Time(step.since),
@@ -198,6 +208,7 @@ fn claim_in(claim: &crds::Claim) -> Claim {
         kind: kind_in(claim.kind),
         tick: instant(claim.tick.as_ref()),
         number: claim.number,
+        taken: claim.taken,
         attempt: claim.attempt,
         resolved: claim.resolved,
         holder: claim.holder.clone(),
@@ -205,11 +216,16 @@ fn claim_in(claim: &crds::Claim) -> Claim {
     }
 }
 
+fn claims_out(state: &State) -> BTreeMap<String, crds::Claim> {
+    state.claims.iter().map(|(job, claim)| (job.clone(), claim_out(claim))).collect()
+}
+
 fn claim_out(claim: &Claim) -> crds::Claim {
     crds::Claim {
         kind: kind_out(claim.kind),
         tick: time(claim.tick),
         number: claim.number,
+        taken: claim.taken,
         attempt: claim.attempt,
         resolved: claim.resolved,
         holder: claim.holder.clone(),

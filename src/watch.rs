@@ -27,6 +27,9 @@ trait Indexed: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + S
     /// Only objects with this label are watched.
     const SELECTOR: Option<&'static str>;
 
+    /// A new list is asked for. What is taken in from here on, by answers to our own calls, may be younger than it.
+    fn begin_list(_: &Index) {}
+
     /// Takes the object in; returns the Run to look at.
     fn apply(self, index: &Index) -> Option<Key>;
 
@@ -61,6 +64,10 @@ impl Indexed for Lenient<Run> {
 
 impl Indexed for Lenient<LightJob> {
     const SELECTOR: Option<&'static str> = OURS;
+
+    fn begin_list(index: &Index) {
+        index.begin_job_list();
+    }
 
     fn apply(self, index: &Index) -> Option<Key> {
         match self.0 {
@@ -125,6 +132,13 @@ pub struct Synced {
 }
 
 impl Synced {
+    #[cfg(test)]
+    pub(crate) fn complete() -> Self {
+        let seen = || AtomicBool::new(true);
+        let (runs, jobs, configs, cron_jobs, services) = (seen(), seen(), seen(), seen(), seen());
+        Self { runs, jobs, configs, cron_jobs, services, progress: Notify::new() }
+    }
+
     /// The Services of Marmot have been seen, or do not matter; whether that is new.
     pub fn see_services(&self) -> bool {
         let first = !self.services.swap(true, Ordering::AcqRel);
@@ -186,8 +200,9 @@ async fn follow<K>(
         match events.try_next().await {
             Ok(Some(event)) => {
                 let complete = matches!(event, Event::InitDone);
-                let changed = take_in(event, index, &mut listed, seen);
+                let changed = take_in(event, index, &mut listed);
                 if complete {
+                    seen.store(true, Ordering::Release);
                     synced.progress.notify_one();
                 }
                 if synced.is_complete() {
@@ -212,11 +227,12 @@ fn ask(index: &Index, queue: &Queue, key: Key) {
 }
 
 /// Applies one event; returns the Runs it concerns. Once a list is complete, what it no longer shows is gone.
-fn take_in<K: Indexed>(event: Event<K>, index: &Index, listed: &mut HashSet<String>, seen: &AtomicBool) -> Vec<Key> {
+fn take_in<K: Indexed>(event: Event<K>, index: &Index, listed: &mut HashSet<String>) -> Vec<Key> {
     match event {
         Event::Apply(object) => object.apply(index).into_iter().collect(),
         Event::Delete(object) => K::remove(object.meta(), index).into_iter().collect(),
         Event::Init => {
+            K::begin_list(index);
             listed.clear();
             Vec::new()
         }
@@ -227,10 +243,6 @@ fn take_in<K: Indexed>(event: Event<K>, index: &Index, listed: &mut HashSet<Stri
         Event::InitDone => {
             let changed = K::forget_unlisted(listed, index);
             *listed = HashSet::new();
-            if !seen.swap(true, Ordering::AcqRel) {
-                // The first look at everybody, once the last of the lists is complete.
-                return index.keys();
-            }
             changed
         }
     }

@@ -150,6 +150,49 @@ fn validate_points_at_every_mistake_and_shows_no_value() {
     assert!(stderr(&answer).contains("2 Runs, 9 errors, 3 warnings"), "{}", stderr(&answer));
 }
 
+// R3: what the API server would refuse is found here too, and what it takes is not.
+#[rstest]
+#[case(
+    "apiVersion: runs.marmotdata.io/v1",
+    "name: orders",
+    "runs: [{ s3: {} }]",
+    "1: error: apiVersion: there is no such version"
+)]
+#[case(
+    "apiVersion: runs.marmotdata.io/v1alpha1",
+    "name: My_Orders",
+    "runs: [{ s3: {} }]",
+    "3: error: metadata.name: use small letters"
+)]
+#[case("apiVersion: runs.marmotdata.io/v1alpha1", "name: orders", "runs:", "error: spec.runs: it is missing")]
+#[case("apiVersion: runs.marmotdata.io/v1alpha1", "name: orders", "", "spec: it is missing")]
+#[case(
+    "apiVersion: runs.marmotdata.io/v1alpha1",
+    "name: orders",
+    "{ runs: [{ s3: {} }], backoffLimit: 3000000000 }",
+    "spec.backoffLimit: it must be 2147483647 or less"
+)]
+#[case(
+    "apiVersion: runs.marmotdata.io/v1alpha1",
+    "name: orders",
+    "{ runs: [{ s3: {} }], volumes: [{ name: k, secret: { secretName: s, defaultMode: 0400 } }] }",
+    ""
+)]
+fn validate_judges_as_the_api_server_does(
+    #[case] version: &str,
+    #[case] name: &str,
+    #[case] spec: &str,
+    #[case] finding: &str,
+) {
+    let spec = if spec.starts_with('{') { format!("spec: {spec}") } else { format!("spec:\n  {spec}") };
+    let text = format!("{version}\nkind: Run\nmetadata: {{ {name} }}\n{spec}\n");
+    let sum: u32 = text.bytes().map(u32::from).sum();
+    let file = manifest(&format!("judged-{}-{sum}.yaml", text.len()), &text);
+    let answer = marmot_operator(&["validate", &file]);
+    assert_eq!(answer.status.code(), Some(i32::from(!finding.is_empty())), "{}", stdout(&answer));
+    assert!(stdout(&answer).contains(finding), "{}", stdout(&answer));
+}
+
 #[test]
 fn validate_answers_programs() {
     let file = manifest(

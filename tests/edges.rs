@@ -9,7 +9,7 @@ use crds::{Phase, Run};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams, PostParams, PropagationPolicy};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use serde_json::{Value, json};
 use support::operator::{World, finished, status};
 
@@ -71,6 +71,27 @@ async fn jobs_of_others_are_neither_adopted_nor_pruned() {
         assert!(Instant::now() < deadline, "the pods of a pruned Job go with it");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+// R8: a Job without the labels by which it is watched is there all the same: they come back, and its end is seen.
+#[tokio::test]
+async fn the_labels_of_a_running_job_are_put_back() {
+    let world = World::new("labels").await;
+    let _operator = world.operator(&[]);
+    let never = json!({ "test.marmotdata.io/outcome": "never" });
+    world.create("orders", json!({ "podAnnotations": never, "teardownOnDelete": false })).await;
+    world.run_when("orders", "running", |run| status(run).phase == Some(Phase::Running)).await;
+    for (label, value, other) in
+        [(crds::MANAGED_BY_LABEL, crds::MANAGED_BY, Value::Null), (crds::KIND_LABEL, "OneShot", json!("Other"))]
+    {
+        let patch = Patch::Merge(json!({ "metadata": { "labels": { label: other } } }));
+        world.jobs().patch("orders-gen1", &PatchParams::default(), &patch).await.unwrap();
+        world
+            .job_when("orders-gen1", "labelled again", |job| job.labels().get(label).is_some_and(|now| now == value))
+            .await;
+    }
+    world.jobs().delete("orders-gen1", &DeleteParams::background()).await.unwrap();
+    world.run_when("orders", "ended", |run| status(run).last_result.is_some()).await;
 }
 
 // R8: what belongs to the Run itself stays there.

@@ -80,7 +80,8 @@ pub struct RunSpec {
     #[schemars(schema_with = "fields::backoff_limit")]
     pub backoff_limit: Option<i32>,
 
-    /// Longest time, in seconds, that a Job may run, retries included. No limit if unset.
+    /// Longest time, in seconds, that a Job may run, retries included. If unset, the operator's default (`--job-defaults`),
+    /// else no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "fields::seconds_from_1")]
     pub active_deadline_seconds: Option<i64>,

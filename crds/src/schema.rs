@@ -60,6 +60,11 @@ pub fn crd_yaml() -> Result<String, String> {
 /// input for a field that was left out.
 fn like_core(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    // API servers before 1.36 take no notice of the format, and would store what no client in Go or Rust can read.
+    if schema.format.as_deref() == Some("int32") {
+        schema.minimum = schema.minimum.or(Some(f64::from(i32::MIN)));
+        schema.maximum = schema.maximum.or(Some(f64::from(i32::MAX)));
+    }
     if schema.x_kubernetes_int_or_string == Some(true) {
         schema.pattern = Some(QUANTITY.to_owned());
     }

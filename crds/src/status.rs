@@ -69,6 +69,9 @@ pub struct RunStatus {
     /// The operator's record: how far the take-over from another operator is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub take_over: Option<TakeOver>,
+    /// The operator's record: whether another operator has dealt with this Run before. False if unset.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inherited: bool,
     /// The operator's record: how far the teardown of a Run that is being deleted is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teardown: Option<Teardown>,
@@ -191,6 +194,9 @@ pub struct Claim {
     /// The number of its trigger or teardown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<i64>,
+    /// Whether the annotation of this trigger was taken off: then it runs, whatever the annotation says now. False if unset.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken: bool,
     /// Counts from 1, and up whenever the claim is renewed although its Job may already have been asked for.
     pub attempt: i32,
     /// Attempts up to this one are known to have made no Job. None if unset.

@@ -8,6 +8,8 @@ use crate::state::RunKind;
 /// A create is sent only within this time of its tick or of its claim, whichever is later (R33). Ten thousand creates due
 /// on one instant take an API server of two cores 11 to 16 s, and one that comes too late costs another claim.
 pub const CREATE_WINDOW: SignedDuration = SignedDuration::from_secs(20);
+/// A claim is made no longer than this ahead of its tick (R32).
+pub const LONGEST_LEAD: SignedDuration = SignedDuration::from_mins(2);
 /// Time-out of one create (R33).
 pub const CREATE_TIMEOUT: SignedDuration = SignedDuration::from_secs(5);
 /// No Job is deleted before this time has passed since its claim was settled: until then a create of its name may
@@ -23,6 +25,8 @@ pub struct Claim {
     pub tick: Option<Timestamp>,
     /// The trigger's number, for trigger runs.
     pub number: Option<i64>,
+    /// The annotation of this trigger was taken off: one that stands now is a later trigger, and the run is owed (R27).
+    pub taken: bool,
     /// 1 for the first holder; each take-over by another process adds one.
     pub attempt: i32,
     /// Attempts up to this one are known to have made no Job. The one after it is certain to be the first that may.
@@ -37,7 +41,8 @@ impl Claim {
     /// The first claim for a Job.
     #[must_use]
     pub fn new(kind: RunKind, holder: &str, now: Timestamp) -> Self {
-        Self { kind, tick: None, number: None, attempt: 1, resolved: 0, holder: holder.to_owned(), claimed_at: now }
+        let (tick, number, holder) = (None, None, holder.to_owned());
+        Self { kind, tick, number, taken: false, attempt: 1, resolved: 0, holder, claimed_at: now }
     }
 
     /// The instant the window for its create opens: the tick, or the claim itself if that came later.
@@ -53,10 +58,14 @@ impl Claim {
     }
 
     /// After this instant no create sent under this claim, by whichever process, can still be answered: a live GET
-    /// then tells the truth about the Job (R33).
+    /// then tells the truth about the Job (R33). The tick of a clock that was far ahead may never come; the process with
+    /// that clock has closed its window all the same.
     #[must_use]
     pub fn doubt_ends_at(&self) -> Timestamp {
-        self.closes_at().saturating_add(CREATE_TIMEOUT).unwrap_or(Timestamp::MAX)
+        let later = |at: Timestamp, by| at.saturating_add(by).unwrap_or(Timestamp::MAX);
+        // Claims are noted in whole seconds.
+        let farthest = later(later(self.claimed_at, LONGEST_LEAD), CREATE_WINDOW + SignedDuration::from_secs(1));
+        later(self.closes_at().min(farthest), CREATE_TIMEOUT)
     }
 
     /// No create that could still make a Job was sent under this claim: only this process has held it since the last

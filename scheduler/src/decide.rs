@@ -69,7 +69,9 @@ struct Look<'a> {
     creates: Vec<JobOrder>,
     /// Effects that come before the record.
     first: Vec<Effect>,
-    /// Effects that follow it.
+    /// Effects that follow it and lead to a start: nothing else that fails holds them up.
+    starts: Vec<Effect>,
+    /// Effects that follow these.
     then: Vec<Effect>,
     wake: Option<Timestamp>,
     /// The newest tick that is due, dealt with or not.
@@ -96,6 +98,7 @@ impl<'a> Look<'a> {
             news: Vec::new(),
             creates: Vec::new(),
             first: Vec::new(),
+            starts: Vec::new(),
             then: Vec::new(),
             wake: None,
             due: None,
@@ -136,9 +139,9 @@ impl<'a> Look<'a> {
 
     /// Jobs of unfinished runs: settled ones not known to be over, and all others that are seen (R33). A teardown is none.
     fn unfinished(&self) -> BTreeSet<&str> {
-        let settled = self.state.active_jobs.iter().filter(|job| !job.finished).map(|job| job.name.as_str());
+        let settled = self.state.active_jobs.iter().filter(|job| !job.finished && job.kind != RunKind::Teardown);
         let seen = self.jobs.iter().filter(|job| job.finished.is_none() && job.kind != RunKind::Teardown);
-        settled.chain(seen.map(|job| job.name.as_str())).collect()
+        settled.map(|job| job.name.as_str()).chain(seen.map(|job| job.name.as_str())).collect()
     }
 
     /// A run other than `job` is unfinished.
@@ -169,6 +172,7 @@ impl<'a> Look<'a> {
         if self.state != self.obs.state || report != self.obs.report {
             effects.push(Effect::Record(Box::new(Record { state: self.state, report, news: self.news })));
         }
+        effects.append(&mut self.starts);
         effects.append(&mut self.then);
         Decision { effects, wake: self.wake }
     }

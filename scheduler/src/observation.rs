@@ -37,6 +37,8 @@ pub struct Observation {
 /// The part of `metadata` that decisions depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunMeta {
+    /// `metadata.namespace`, for commands in messages.
+    pub namespace: String,
     /// `metadata.name`, also the pipeline's name.
     pub name: String,
     /// `metadata.uid`.
@@ -51,9 +53,6 @@ pub struct RunMeta {
     pub deleting_since: Option<Timestamp>,
     /// Value of the trigger annotation (R27).
     pub trigger: Option<String>,
-    /// Number of the last trigger whose annotation was taken off, as recorded beside it with its claim; see
-    /// [`State::take_in`].
-    pub trigger_taken: Option<i64>,
     /// The operator's finalizer is set.
     pub finalizer: bool,
 }
@@ -200,6 +199,9 @@ pub struct Waiting {
     pub asked_at: Timestamp,
 }
 
+/// Longest pause between attempts at a call that failed or was refused (R38).
+pub const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+
 /// The API server's "no" to a create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -233,10 +235,12 @@ impl RunMeta {
 }
 
 impl Process {
-    /// The API server's "no" to this Job, as long as it is too early to ask again.
+    /// The API server's "no" to this Job, as long as it is too early to ask again. One that lies further ahead than any
+    /// pause is of a clock that was set back since.
     #[must_use]
     pub fn refusal_in_force(&self, job: &str, now: Timestamp) -> Option<&Refusal> {
-        self.refused.get(job).filter(|refusal| now < refusal.retry_at)
+        let farthest = now.saturating_add(LONGEST_PAUSE).unwrap_or(Timestamp::MAX);
+        self.refused.get(job).filter(|refusal| now < refusal.retry_at && refusal.retry_at <= farthest)
     }
 }
 

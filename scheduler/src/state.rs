@@ -28,6 +28,8 @@ pub struct State {
     pub one_shot: Option<OneShot>,
     /// How far the take-over from another operator is (R31).
     pub take_over: Option<TakeOver>,
+    /// Another operator has dealt with the Run before this one: what that one brought in is to be removed too (R30, R31).
+    pub inherited: bool,
     /// How far the teardown of a Run that is being deleted is (R30).
     pub teardown: Option<Teardown>,
     /// Running count of triggers; names the next trigger Job (R9).
@@ -48,13 +50,19 @@ pub struct State {
 
 impl State {
     /// Takes in the claim that stands beside the trigger annotation of the Run of that name: the write that takes the
-    /// annotation off is what claims, and `status` tells of it only when its Job is there, or takes long (R27, R32). A
-    /// number that `status` has counted is known already. Where `status` was lost, nobody knows whether it ran: it is counted.
+    /// annotation off is what claims, and `status` tells of it only when its Job is there, or takes long (R27, R32). Of a
+    /// number that `status` has counted only this is news, that its claim is taken. Where `status` was lost, nobody knows
+    /// whether it ran: it is counted.
     pub fn take_in(&mut self, run: &str, taken: &Claim) {
-        let Some(number) = taken.number.filter(|number| *number > self.trigger_count) else { return };
-        self.trigger_count = number;
-        if self.in_force.is_some() {
-            self.claims.insert(names::trigger(run, number), taken.clone());
+        let Some(number) = taken.number else { return };
+        let job = names::trigger(run, number);
+        if number > self.trigger_count {
+            self.trigger_count = number;
+            if self.in_force.is_some() {
+                self.claims.insert(job, Claim { taken: true, ..taken.clone() });
+            }
+        } else if let Some(claim) = self.claims.get_mut(&job) {
+            claim.taken = true;
         }
     }
 }

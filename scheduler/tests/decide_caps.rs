@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rstest::rstest;
 use scheduler::decision::News;
-use scheduler::observation::Spec;
+use scheduler::observation::{RefusalCause, Spec};
 use scheduler::policy::ConcurrencyPolicy::{self, Allow, Forbid, Replace};
 use scheduler::report::ConditionKind;
 use scheduler::state::{Outcome, SkipReason, Skipped};
-use support::{World, at, every, one_shot, secs, tick, under};
+use support::{Creates, World, at, every, one_shot, secs, tick, under};
 
 /// The operator has caps, and other Runs have all places.
 fn full(spec: Spec, now: Timestamp) -> World {
@@ -80,11 +80,29 @@ fn a_newer_tick_takes_over_the_wait(#[values(Allow, Forbid, Replace)] policy: Co
     assert_eq!(ran, [tick("10:30:00")]);
 }
 
+// R15, R16: a tick behind a trigger that waits is kept from starting by the cap as well.
+#[rstest]
+fn a_tick_behind_a_trigger_that_waits_is_told_alike(#[values(Forbid, Replace)] policy: ConcurrencyPolicy) {
+    let mut world = full(under(policy, "*/10 * * * *"), at("10:05:00"));
+    world.trigger();
+    world.advance_to(at("10:25:00"));
+    assert_eq!(world.skipped(), [(SkipReason::CapReached, 1)]);
+}
+
+// R15, R16: and it is told when it is too late, not when there is a place.
+#[test]
+fn a_tick_that_waits_too_long_is_told_at_once() {
+    let mut world = full(Spec { starting_deadline: Some(secs(60)), ..every("*/10 * * * *") }, at("10:00:30"));
+    world.advance_to(at("10:11:02"));
+    assert_eq!(world.skipped(), [(SkipReason::TooLate, 1)]);
+}
+
 // R15: a tick that waited longer than its starting deadline does not run.
 #[test]
 fn the_starting_deadline_goes_on_while_a_tick_waits() {
     let mut world = full(Spec { starting_deadline: Some(secs(60)), ..every("*/10 * * * *") }, at("10:00:30"));
-    world.advance_to(at("10:12:00"));
+    world.advance_to(at("10:10:30"));
+    world.sleep_to(at("10:12:00"));
     world.let_through(&tick("10:10:00"));
     assert!(world.created.is_empty());
     assert_eq!(world.state.ledger[0].reason, SkipReason::TooLate);
@@ -105,6 +123,19 @@ fn a_trigger_waits_with_its_annotation() {
     world.let_through("orders-trigger-2");
     assert_eq!(world.created[0].1.name, "orders-trigger-2");
     assert_eq!(world.asked_for.len(), 2);
+}
+
+// R38, R39: what is refused goes to the back of the line each time.
+#[test]
+fn a_refused_start_keeps_no_others_waiting() {
+    let mut world = World::unseen(every("0 * * * *"), at("10:59:00"));
+    (world.process.places, world.creates) = (Some(BTreeMap::new()), Creates::Refused(RefusalCause::Rejected));
+    world.look();
+    world.advance_to(at("11:05:00"));
+    let (first, again) = world.asked_for.split_first().unwrap();
+    assert_eq!(first.1, at("11:00:00"));
+    assert!(!again.is_empty() && again.iter().all(|(_, due)| *due > at("11:00:00")), "{again:?}");
+    assert!(again.is_sorted_by_key(|(_, due)| *due));
 }
 
 // R26

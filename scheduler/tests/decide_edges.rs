@@ -8,7 +8,7 @@ use scheduler::decide;
 use scheduler::observation::RefusalCause;
 use scheduler::policy::ConcurrencyPolicy::{self, Allow, Forbid, Replace};
 use scheduler::report::ConditionKind;
-use scheduler::state::{Outcome, SkipReason};
+use scheduler::state::{Outcome, RunKind, SkipReason};
 use support::{Creates, World, at, every, schedule_spec, secs, tick, under};
 
 const TENTHS: &str = "*/10 * * * *";
@@ -23,6 +23,33 @@ fn a_wake_a_millisecond_early_arms_the_tick_again() {
     assert_eq!((world.started(), world.wake), (vec![], Some(at("10:10:00"))));
     world.advance_to(at("10:10:00"));
     assert_eq!(world.created_at(&tick("10:10:00")), Some(at("10:10:00")));
+}
+
+// R33: somebody puts a Job of the same name in the place of one that runs.
+#[test]
+fn a_job_that_was_replaced_by_hand_has_ended() {
+    let mut world = World::new(every(TENTHS), at("10:01:00"));
+    let job = tick("10:10:00");
+    world.advance_to(at("10:12:00"));
+    world.appear(&job, RunKind::Scheduled);
+    world.look();
+    assert_eq!(world.state.last_result.as_ref().map(|result| result.outcome), Some(Outcome::Killed));
+    world.advance_to(at("10:13:00"));
+    assert!(world.was_deleted(&job).is_some(), "nothing accounts for it");
+}
+
+// R13, R16: what ran before the status was lost is not told as missed, and does not run again.
+#[test]
+fn a_lost_status_is_no_new_run() {
+    let mut world = World::new(every(TENTHS), at("10:01:00"));
+    world.advance_to(at("10:32:00"));
+    world.finish(&tick("10:10:00"), Outcome::Succeeded);
+    let started = world.started().len();
+    (world.state, world.report, world.news) = Default::default();
+    world.restart_at(at("10:35:00"));
+    assert_eq!((world.started().len(), world.skips().count()), (started, 0));
+    world.advance_to(at("10:40:00"));
+    assert_eq!(world.started().len(), started + 1);
 }
 
 // R15: no number of missed ticks is special.

@@ -6,7 +6,7 @@ mod support;
 use rstest::rstest;
 use scheduler::decision::News;
 use scheduler::legacy_kind;
-use scheduler::observation::{ForeignJob, ObservedCronJob};
+use scheduler::observation::{ForeignJob, ObservedCronJob, Spec};
 use scheduler::report::{ConditionKind, Phase};
 use scheduler::state::{Outcome, RunKind};
 use support::{World, at, every, one_shot, tick};
@@ -168,14 +168,22 @@ fn a_run_whose_cron_job_is_gone_counts_from_now() {
     assert_eq!((world.started().len(), world.skips().count()), (0, 0));
 }
 
-// R26, R31: a one-shot Run that was dealt with does not run again; one edited since does.
+// R26, R31: a one-shot Run that was dealt with does not run again; one edited since does, whether its old Job is left or not.
 #[rstest]
-#[case(1, 0)]
-#[case(2, 1)]
-fn a_one_shot_run_is_done(#[case] generation: i64, #[case] runs: usize) {
+#[case(1, 1, false, 0)]
+#[case(1, 1, true, 0)]
+#[case(1, 2, false, 1)]
+#[case(1, 2, true, 1)]
+#[case(0, 1, true, 0)]
+fn a_one_shot_run_is_done(#[case] told: i64, #[case] generation: i64, #[case] made: bool, #[case] runs: usize) {
     let mut world = World::unseen(one_shot(), at("10:00:00"));
-    world.report.observed_generation = 1;
+    world.report.observed_generation = told;
     world.run.generation = generation;
+    if made {
+        world.appear("orders", RunKind::OneShot);
+        world.jobs.get_mut("orders").unwrap().legacy = true;
+        world.finish_unseen("orders", Outcome::Succeeded);
+    }
     world.look();
     assert_eq!(world.started().len(), runs);
 }
@@ -241,6 +249,31 @@ fn a_deleted_run_loses_its_cron_job_before_its_teardown() {
     world.advance_to(at("10:22:00"));
     world.finish(&tick("10:20:00"), Outcome::Succeeded);
     assert_eq!(world.started(), [scheduler::names::teardown("orders", "uid-run", 1)]);
+}
+
+// R30, R31: what the other operator brought in is removed, though no Job and no time of a run tells of it any more.
+#[test]
+fn a_run_that_was_taken_over_is_torn_down() {
+    let mut world = World::unseen(Spec { teardown: true, ..one_shot() }, at("10:00:00"));
+    world.report.observed_generation = 1;
+    world.look();
+    assert_eq!(world.started(), Vec::<&str>::new());
+    world.advance_to(at("10:05:00"));
+    world.delete();
+    assert_eq!(world.started(), [scheduler::names::teardown("orders", "uid-run", 1)]);
+}
+
+// R30, R31: who asks why the Run does not go is told what to do.
+#[test]
+fn a_cron_job_that_is_kept_alive_does_not_keep_a_deleted_run_in_silence() {
+    let mut world = legacy(&[]);
+    world.spec.teardown = true;
+    world.run.finalizer = true;
+    world.look();
+    world.cron_jobs[0].suspended = false;
+    world.delete();
+    let message = &world.condition(ConditionKind::Ready).message;
+    assert!(message.contains("another operator") && message.contains("teardownOnDelete"), "{message}");
 }
 
 // R31

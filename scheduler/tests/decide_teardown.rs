@@ -66,7 +66,9 @@ fn a_run_that_has_run_is_torn_down_and_let_go() {
     let mut world = after_a_run();
     world.delete();
     assert_eq!(world.started(), [tick("10:10:00"), teardown(1)]);
-    assert_eq!(reason(&world), "TearingDown");
+    let ready = world.condition(ConditionKind::Ready);
+    assert_eq!((ready.reason.as_str(), world.report.active), ("TearingDown", 0));
+    assert!(ready.message.contains("removes from Marmot"), "{}", ready.message);
     assert!(!world.is_gone());
     world.finish(&teardown(1), Outcome::Succeeded);
     assert!(world.is_gone());
@@ -91,6 +93,10 @@ fn a_run_with_the_status_of_another_operator_is_torn_down() {
     world.report.observed_generation = 1;
     world.delete();
     assert_eq!(world.started(), [teardown(1)]);
+    world.finish(&teardown(1), Outcome::Failed);
+    assert!(!world.is_gone());
+    world.advance_to(at("10:02:00"));
+    assert_eq!(world.started(), [teardown(1), teardown(2)]);
 }
 
 // R30: no more ticks, no more triggers; what was claimed and may have a Job is looked up first.

@@ -7,6 +7,7 @@ use rstest::rstest;
 use scheduler::claim::Claim;
 use scheduler::decide;
 use scheduler::decision::{DeletionReason, Effect, News};
+use scheduler::observation::RefusalCause;
 use scheduler::policy::ConcurrencyPolicy::{Allow, Forbid, Replace};
 use scheduler::report::ConditionKind;
 use scheduler::state::{Outcome, RunKind, SkipReason};
@@ -291,17 +292,47 @@ fn one_trigger_is_one_run_though_the_count_was_lost() {
     assert_eq!((world.started(), world.taken.as_slice()), (vec!["orders-trigger-4"], [4].as_slice()));
 }
 
-// R27: a trigger that was claimed and then has to wait says so.
-#[test]
-fn a_claimed_trigger_that_waits_is_shown_as_queued() {
+// R27: a trigger that was claimed and then has to wait says so, whether its annotation is off or not.
+#[rstest]
+fn a_claimed_trigger_that_waits_is_shown_as_queued(#[values(false, true)] taken: bool) {
     let mut world = World::new(every(HOURLY), at("10:58:00"));
     world.advance_to(at("11:00:00"));
-    world.run.trigger = Some("true".to_owned());
-    // What waited for a place among those of all Runs when the tick came due.
+    world.run.trigger = (!taken).then(|| "true".to_owned());
+    // What waited for a place among those of all Runs, or was refused, when the tick came due.
     world.state.trigger_count = 1;
-    world.state.claims.insert("orders-trigger-1".to_owned(), claim(1));
+    world.state.claims.insert("orders-trigger-1".to_owned(), Claim { taken, ..claim(1) });
     world.restart_at(at("11:00:10"));
     assert_eq!(world.condition(ConditionKind::Reconciling).reason, "TriggerQueued");
+}
+
+// R27, R32: whoever writes the Run anew from an older manifest (`kubectl replace`) takes off the operator's record of it,
+// or puts an older one back.
+#[rstest]
+fn a_taken_trigger_is_not_lost_with_its_annotation(#[values(None, Some(1))] older: Option<i64>) {
+    let mut world = World::new(under(Allow, HOURLY), at("10:30:00"));
+    world.trigger();
+    world.creates = Creates::Refused(RefusalCause::Rejected);
+    world.trigger();
+    assert_eq!(world.taken, [1, 2]);
+    world.beside = older.map(claim);
+    world.look();
+    world.creates = Creates::Work;
+    world.advance_to(at("10:31:00"));
+    world.trigger();
+    assert_eq!(world.started(), ["orders-trigger-1", "orders-trigger-2", "orders-trigger-3"]);
+}
+
+// R27: nothing else that the API server refuses holds it up.
+#[test]
+fn a_trigger_goes_before_what_is_to_be_put_away() {
+    let mut world = World::new(under(Allow, HOURLY), at("10:30:00"));
+    world.appear("orders-29012345", RunKind::Scheduled);
+    world.sleep_to(at("10:31:00"));
+    world.run.trigger = Some("true".to_owned());
+    let effects = decide(&world.observation(), world.now).effects;
+    let place = |wanted: fn(&Effect) -> bool| effects.iter().position(wanted).unwrap();
+    let taken = place(|effect| matches!(effect, Effect::TakeTrigger(_)));
+    assert!(taken < place(|effect| matches!(effect, Effect::DeleteJob(_))), "{effects:#?}");
 }
 
 /// The claim of a process that is gone.

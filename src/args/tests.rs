@@ -134,6 +134,10 @@ fn the_runner_is_off_without_an_image() {
     assert_eq!(parse(&["--runner-image-pull-secret=a"]).unwrap().runner(), None);
     let flags = ["--runner-image=o:1", "--runner-image-pull-secret=a", "--runner-image-pull-secret=b"];
     let runner = parse(&flags).unwrap().runner().unwrap();
+    assert_eq!(runner.pull_policy, None);
     assert_eq!((runner.image.as_str(), runner.pull_secrets), ("o:1", vec!["a".to_owned(), "b".to_owned()]));
     assert!(parse(&["--runner-image-pull-secret=A b"]).unwrap_err().contains("name of a Secret"));
+    let runner = parse(&["--runner-image=o:1", "--runner-image-pull-policy=Never"]).unwrap().runner().unwrap();
+    assert_eq!(runner.pull_policy.as_deref(), Some("Never"));
+    assert!(parse(&["--runner-image-pull-policy=never"]).unwrap_err().contains("IfNotPresent"));
 }

@@ -3,6 +3,7 @@
 
 mod text;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
+use scheduler::caps::{Cap, Place};
 use scheduler::observation::{Observation, Process};
 use scheduler::report::ConditionKind;
 use scheduler::{Decision, Effect, decide};
@@ -25,6 +27,7 @@ use crate::marmot::Address;
 use crate::objects::Defaults;
 use crate::observe::observe;
 use crate::preflight::{self, Preflight};
+use crate::status;
 use crate::watch::OURS;
 
 /// Who we say we are: what people ask is none of the operator's doing.
@@ -121,7 +124,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, ExplainError> {
     let leader = leader(&client, lease.as_deref()).await;
     let index = gather(&client, &key).await?;
     let run = index.run(&key).ok_or_else(|| ExplainError::NoRun(key.clone()))?;
-    let process = Process { holder: eyes(&leader, &run.run), ..Process::default() };
+    let process = Process { holder: eyes(&leader, &run.run), places: places(&run.run), ..Process::default() };
     let observation = observe(&run, &index, process, &defaults(&run.run));
     let now = Timestamp::now();
     let mut decision = decide(&observation, now);
@@ -197,14 +200,24 @@ async fn leader(client: &Client, namespace: Option<&str>) -> Leader {
 
 /// Through whose eyes: the leader's. Claims are its own where it has made them.
 fn eyes(leader: &Leader, run: &Run) -> String {
-    let claims = run.status.as_ref().map(|status| &status.claims);
     match leader {
         Leader::Is { holder, .. } | Leader::Was { holder, .. } => holder.clone(),
         // Without an election there is one operator, and all claims are its own.
         Leader::Nobody | Leader::Unseen(_) => {
-            claims.and_then(|claims| claims.values().next()).map_or_else(|| "operator".to_owned(), |c| c.holder.clone())
+            let claim = status::record(run).claims.into_values().next();
+            claim.map_or_else(|| "operator".to_owned(), |claim| claim.holder)
         }
     }
+}
+
+/// Caps across Runs are not in the cluster, but that a start waits for one is (R7: told once it has lasted).
+fn places(run: &Run) -> Option<BTreeMap<String, Place>> {
+    let conditions = run.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let delayed = conditions.iter().find(|known| known.type_ == "Reconciling" && known.reason == "StartDelayed")?;
+    let cap =
+        if delayed.message.contains("--max-starts-per-second") { Cap::StartsPerSecond } else { Cap::ConcurrentRuns };
+    let waiting = Place::Waiting { cap, since: delayed.last_transition_time.0 };
+    Some(status::record(run).claims.into_keys().map(|job| (job, waiting)).collect())
 }
 
 /// The operator's flags are not in the cluster, but what it says of their absence is.
@@ -221,6 +234,8 @@ fn defaults(run: &Run) -> Defaults {
 /// The effect would only take back what the operator, who remembers more than the cluster holds, has written.
 fn only_forgets(effect: &Effect, observation: &Observation) -> bool {
     let ready = observation.report.condition(ConditionKind::Ready);
-    let remembered = ready.is_some_and(|ready| REMEMBERED.contains(&ready.reason.as_str()));
+    let reconciling = observation.report.condition(ConditionKind::Reconciling);
+    let remembered = ready.is_some_and(|ready| REMEMBERED.contains(&ready.reason.as_str()))
+        || reconciling.is_some_and(|reconciling| reconciling.reason == "StartDelayed");
     matches!(effect, Effect::Record(record) if remembered && record.state == observation.state)
 }

@@ -70,8 +70,10 @@ pub fn read(file: &str) -> Result<Vec<Node>, String> {
     } else {
         text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
     }
-    let documents: Vec<Spanned<Data>> =
-        serde_saphyr::from_multiple(&text).map_err(|error| format!("{file}: {}", error.without_snippet()))?;
+    // As kubectl reads it: `defaultMode: 0400`.
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    let documents: Vec<Spanned<Data>> = serde_saphyr::from_multiple_with_options(&text, options)
+        .map_err(|error| format!("{file}: {}", error.without_snippet()))?;
     let mut objects = Vec::new();
     for document in documents {
         let node = Node::from(document);

@@ -15,6 +15,7 @@ use super::manifest::{self, Node};
 
 /// A label of every object holds the Run's name.
 const MAX_NAME: usize = 63;
+const API_VERSION: &str = "runs.marmotdata.io/v1alpha1";
 
 /// Flags of `validate`.
 #[derive(Args, Clone, Debug)]
@@ -130,11 +131,22 @@ fn check(run: &Node, names: &mut BTreeMap<String, (String, String)>, findings: &
     let text = |key: &str| metadata.and_then(|metadata| metadata.get(key)).and_then(Node::text).unwrap_or_default();
     let (name, namespace) = (text("name"), text("namespace"));
     let line = metadata.and_then(|metadata| metadata.get("name")).map_or(run.line, |name| name.line);
+    if let Some(version) = run.get("apiVersion").filter(|node| node.text() != Some(API_VERSION)) {
+        findings.add(
+            Level::Error,
+            version.line,
+            "apiVersion",
+            &format!("there is no such version of Run: write {API_VERSION}"),
+        );
+    }
     if name.is_empty() {
         findings.add(Level::Error, line, "metadata.name", "it is missing: it names the pipeline in Marmot");
     } else if name.len() > MAX_NAME {
         let message = format!("it has {} characters; labels carry it, so {MAX_NAME} is the limit", name.len());
         findings.add(Level::Error, line, "metadata.name", &message);
+    } else if !is_object_name(name) {
+        let message = "use small letters, digits, '-' and '.', a letter or digit first and last";
+        findings.add(Level::Error, line, "metadata.name", message);
     }
     // R11
     if let Some((file, other)) = names.insert(name.to_owned(), (findings.file.clone(), namespace.to_owned())) {
@@ -150,6 +162,16 @@ fn check(run: &Node, names: &mut BTreeMap<String, (String, String)>, findings: &
     if let Some(runs) = spec.get("runs") {
         pipeline::check(name, runs, findings);
     }
+}
+
+/// What the API server takes for a name.
+fn is_object_name(name: &str) -> bool {
+    let is_part = |part: &str| {
+        part.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+            && part.ends_with(|letter: char| letter.is_ascii_alphanumeric())
+    };
+    let is_letter = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || b"-.".contains(&letter);
+    name.bytes().all(is_letter) && name.split('.').all(is_part)
 }
 
 /// R21, R22, R25

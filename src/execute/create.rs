@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crds::Run;
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PostParams, Request};
@@ -36,19 +37,16 @@ impl Executor {
             self.client.request::<LightJob>(request).await
         };
         // Until the answer is here, nobody knows.
-        plan.memory.in_doubt.insert(order.name.clone(), order.attempt);
+        let again = plan.memory.in_doubt.insert(order.name.clone(), order.attempt).is_some();
         match self.call(plan.term, Verb::Create, Resource::Jobs, &order.name, call).await {
             Ok(created) => {
                 plan.memory.in_doubt.remove(&order.name);
                 plan.memory.refused.remove(&order.name);
-                if let Some(tick) = order.tick {
-                    let lag = self.clock.now().duration_since(tick);
-                    self.metrics.tick_run(Duration::try_from(lag).unwrap_or_default());
-                }
+                self.count(order);
                 self.index.apply_answered_job(&created);
                 Ok(())
             }
-            Err(ExecuteError::Conflict) => self.already_exists(plan, order).await,
+            Err(ExecuteError::Conflict) => self.already_exists(plan, order, again).await,
             Err(ExecuteError::Gone { .. }) => {
                 plan.memory.in_doubt.remove(&order.name);
                 self.refused(plan, order, RefusalCause::NamespaceTerminating, "the namespace is gone");
@@ -67,6 +65,17 @@ impl Executor {
         }
     }
 
+    fn count(&self, order: &JobOrder) {
+        if let Some(tick) = order.tick {
+            self.count_tick(tick, self.clock.now());
+        }
+    }
+
+    /// A tick has its Job, since then.
+    pub(super) fn count_tick(&self, tick: Timestamp, since: Timestamp) {
+        self.metrics.tick_run(Duration::try_from(since.duration_since(tick)).unwrap_or_default());
+    }
+
     fn window_is_open(&self, plan: &Plan<'_>, order: &JobOrder) -> bool {
         let (decided, then) = plan.decided;
         let elapsed = self.clock.monotonic().saturating_duration_since(then);
@@ -74,13 +83,17 @@ impl Executor {
         self.clock.now() < order.closes_at && elapsed < left
     }
 
-    /// The name is taken: by our own Job, whose create was answered to nobody, or by somebody else's (R10, R33).
-    async fn already_exists(&self, plan: &mut Plan<'_>, order: &JobOrder) -> Result<(), ExecuteError> {
+    /// The name is taken: by our own Job, whose create was answered to nobody, or by somebody else's (R10, R33). `again`: we
+    /// have sent one before, and have not counted it.
+    async fn already_exists(&self, plan: &mut Plan<'_>, order: &JobOrder, again: bool) -> Result<(), ExecuteError> {
         let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
         let found = self.call(plan.term, Verb::Get, Resource::Jobs, &order.name, api.get(&order.name)).await?;
         plan.memory.in_doubt.remove(&order.name);
         if belongs_to(&found.metadata, &plan.run) {
             debug!(run = name(&plan.run), job = order.name, "the Job was there already");
+            if again {
+                self.count(order);
+            }
             self.index.apply_answered_job(&found);
             return Ok(());
         }

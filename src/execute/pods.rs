@@ -21,7 +21,7 @@ const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 /// More pods than this are not read: `backoffLimit` may be large, and the newest is as good as any.
 const MOST_PODS: u32 = 100;
 /// Time limit of one call: a tick of the same Run may be waiting behind it.
-const TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 /// How often it is tried before the Job's own condition must do.
 const ATTEMPTS: u32 = 2;
 
@@ -59,12 +59,11 @@ impl Executor {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
         // They are half a minute old: the API server's cache will do. It knows no limit.
         let params = ListParams::default().labels(&format!("{JOB_LABEL}={job}")).match_any();
-        let call = self.call(plan.term, Verb::List, Resource::Pods, job, pods.list(&params));
-        let answer = tokio::time::timeout(TIMEOUT, call).await;
-        if matches!(answer, Ok(Err(ExecuteError::NotLeading))) {
+        let answer = self.call(plan.term, Verb::List, Resource::Pods, job, pods.list(&params)).await;
+        if matches!(answer, Err(ExecuteError::NotLeading)) {
             return Err(ExecuteError::NotLeading);
         }
-        let why = answer.ok().and_then(Result::ok).and_then(|pods| pending::why(&pods.items));
+        let why = answer.ok().and_then(|pods| pending::why(&pods.items));
         plan.memory.waiting.insert(job.to_owned(), Waiting { why, asked_at: self.clock.now() });
         Ok(())
     }
@@ -78,9 +77,7 @@ impl Executor {
     ) -> Result<Vec<Pod>, ExecuteError> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let params = ListParams::default().labels(&format!("{JOB_LABEL}={job}")).limit(MOST_PODS);
-        let call = self.call(term, Verb::List, Resource::Pods, job, pods.list(&params));
-        let no_answer = || ExecuteError::Timeout { operation: Verb::List, object: format!("pods of Job {job}") };
-        match tokio::time::timeout(TIMEOUT, call).await.unwrap_or_else(|_| Err(no_answer())) {
+        match self.call(term, Verb::List, Resource::Pods, job, pods.list(&params)).await {
             Ok(pods) => Ok(pods.items),
             Err(ExecuteError::NotLeading) => Err(ExecuteError::NotLeading),
             Err(error) => {

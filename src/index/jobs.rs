@@ -28,6 +28,8 @@ pub struct KnownJob {
     pub namespace: Arc<str>,
     /// The version that was seen.
     pub version: Version,
+    /// The list of Jobs during or after which it was taken in, counted from 1; 0 before the first.
+    pub list: u32,
     /// It has owners. One without is found by label (R30).
     pub owned: bool,
     seen: Seen,
@@ -57,6 +59,7 @@ impl KnownJob {
                 .filter(|run| *run.namespace == *namespace)
                 .map_or_else(|| namespace.into(), |run| Arc::clone(&run.namespace)),
             version: Version::of(metadata),
+            list: 0,
             owned: metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty()),
             seen: observed(job).map(Seen::Run).or_else(|| other().map(Seen::Other))?,
         })

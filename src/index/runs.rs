@@ -121,6 +121,10 @@ impl Index {
                 if same && !self.is_news(&Version::of(metadata), &known.version) {
                     return Ok(None);
                 }
+                if !same {
+                    // Deleted and made again, and the watch has seen neither.
+                    self.keys.remove(&known.uid);
+                }
                 let unedited = same && known.generation == metadata.generation;
                 let parsed = if unedited { Arc::clone(&known.parsed) } else { Arc::new(Parsed::of(&run)) };
                 self.keys.insert(uid.into(), key.clone());
@@ -175,10 +179,14 @@ impl Index {
         Some(IndexedRun { run: Arc::new(known.read(key)?), parsed: Arc::clone(&known.parsed) })
     }
 
-    /// The status of the Run of that name; an empty one if it has none yet.
+    /// The status of the Run of that name; an empty one if it has none yet. A claim that stands beside the trigger annotation
+    /// is among its claims (R32).
     #[must_use]
     pub fn status(&self, key: &Key) -> Option<RunStatus> {
         let known = self.runs.get(key)?;
+        if known.triggered {
+            return Some(status::with_taken_trigger(&known.read(key)?));
+        }
         known.read::<StatusOnly>(key)?.status.or_else(|| Some(RunStatus::default()))
     }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use crds::Run;
 use serde_json::{Value, json};
 
@@ -31,6 +33,15 @@ fn a_cron_job_that_the_watch_has_seen_go_is_not_brought_back_by_the_answer_to_it
     assert!(index.cron_jobs("run").is_empty());
 }
 
+// R40: whoever may write CronJobs may write this too.
+#[test]
+fn a_cron_job_that_owns_itself_is_nobodys() {
+    let index = Index::default();
+    assert!(index.apply_cron_job(object("CronJob", "uid", 1, &json!({}))).is_none());
+    let job: LightJob = object("Job", "uid", 1, &json!({ "uid": "job" }));
+    assert!(index.apply_job(&job).is_none());
+}
+
 // R17, R18: else the Job would count as unfinished for ever.
 #[test]
 fn a_job_that_the_watch_has_seen_go_is_not_brought_back_by_an_answer() {
@@ -48,6 +59,24 @@ fn a_job_that_the_watch_has_seen_go_is_not_brought_back_by_an_answer() {
     index.apply_job(&known);
     index.apply_answered_job(&going);
     assert_eq!(index.jobs("run").len(), 1);
+}
+
+// R33: what is created while a list is on its way is not in it, and is there all the same.
+#[test]
+fn a_list_does_not_forget_what_is_younger() {
+    let job = |uid: &str| -> LightJob { object("Job", "run", 1, &json!({ "name": uid, "uid": uid })) };
+    let index = Index::default();
+    index.apply_answered_job(&job("old"));
+    index.begin_job_list();
+    index.apply_answered_job(&job("young"));
+    index.apply_job(&job("listed"));
+    let listed = HashSet::from(["listed".to_owned()]);
+    index.forget_unlisted_jobs(&listed);
+    let left = |index: &Index| index.jobs("run").iter().map(|job| job.uid().to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(left(&index), ["listed", "young"].map(str::to_owned).into());
+    index.begin_job_list();
+    index.forget_unlisted_jobs(&listed);
+    assert_eq!(left(&index), ["listed".to_owned()].into());
 }
 
 // The create of a Job is answered before the watch shows it, as a rule.
@@ -117,12 +146,31 @@ fn a_run_comes_out_as_it_went_in() {
         let taken = r#"{"runUid":"run","number":2,"holder":"me","claimedAt":"2026-01-01T00:00:00Z"}"#;
         let metadata = json!({ "name": "orders", "namespace": "data", "uid": "run", "resourceVersion": (8 + count).to_string(),
             "annotations": { crds::TRIGGER_TAKEN_ANNOTATION: taken } });
-        json!({ "metadata": metadata, "spec": { "runs": [{ "x": {} }] }, "status": { "triggerCount": count } })
+        json!({ "metadata": metadata, "spec": { "runs": [{ "x": {} }] },
+            "status": { "triggerCount": count, "scheduleInForce": { "suspend": false, "since": "2026-01-01T00:00:00Z" } } })
     };
     for (count, waits) in [(1, true), (2, false)] {
         index.apply_run(run(8 + u64::from(count), &taken(count))).unwrap();
         assert_eq!(index.is_triggered(&key), waits, "{count}");
+        let claims = index.status(&key).unwrap().claims;
+        assert_eq!(claims.contains_key("orders-trigger-2"), waits, "it is shown as claimed: {claims:?}");
     }
+}
+
+// R30: what a Run has left behind is put away, also where the watch has missed that it went and came back.
+#[test]
+fn a_run_that_was_made_anew_is_not_the_old_one() {
+    let index = Index::default();
+    index.apply_run(run(5, &json!({ "spec": { "runs": [{ "x": {} }] } }))).unwrap();
+    let uid = |uid: &str| {
+        json!({ "name": "orders-teardown", "uid": uid, "ownerReferences": null,
+        "labels": { crds::RUN_LABEL: "orders", crds::KIND_LABEL: "Teardown", crds::RUN_UID_LABEL: "run" } })
+    };
+    index.apply_job(&object("Job", "", 6, &uid("job")));
+    assert!(index.leftovers().is_empty());
+    let anew = json!({ "name": "orders", "namespace": "data", "uid": "anew", "resourceVersion": "7" });
+    index.apply_run(run(7, &json!({ "metadata": anew, "spec": { "runs": [{ "x": {} }] } }))).unwrap();
+    assert_eq!(index.leftovers().len(), 1);
 }
 
 #[test]
@@ -146,6 +194,7 @@ fn what_a_new_list_does_not_show_is_gone() {
     index.apply_job(&object("Job", "run", 2, &json!({ "uid": "job" })));
     index.apply_config(&object::<LightConfigMap>("ConfigMap", "run", 3, &json!({ "uid": "config" })));
     index.apply_cron_job(object("CronJob", "run", 4, &json!({ "uid": "cron job" })));
+    index.begin_job_list();
     let listed = ["run", "job", "config", "cron job"].map(str::to_owned).into_iter().collect();
     assert!(index.forget_unlisted_jobs(&listed).is_empty() && index.forget_unlisted_configs(&listed).is_empty());
     assert!(index.forget_unlisted_cron_jobs(&listed).is_empty() && index.forget_unlisted_runs(&listed).is_empty());

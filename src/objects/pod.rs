@@ -2,14 +2,13 @@
 
 use crds::Run;
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, PodSecurityContext, PodSpec,
-    ProjectedVolumeSource, SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
-    VolumeProjection,
+    ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, PodSecurityContext, PodSpec, ProjectedVolumeSource,
+    SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
 };
 
 use scheduler::state::RunKind;
 
-use super::{Defaults, config_map_name, runner};
+use super::{Defaults, config_map_name, optional, runner};
 
 /// Pod annotation by which the document asks for an AWS role.
 const ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
@@ -55,8 +54,15 @@ pub(super) fn spec(run: &Run, kind: RunKind, defaults: &Defaults) -> PodSpec {
     let own_env = spec.env.clone().unwrap_or_default();
     env.retain(|ours| own_env.iter().all(|theirs| theirs.name != ours.name));
     env.extend(own_env);
+    let mut env_from = spec.env_from.clone();
     volumes.extend(spec.volumes.clone().unwrap_or_default());
-    mounts.extend(spec.volume_mounts.clone().unwrap_or_default());
+    let own_mounts = spec.volume_mounts.clone().unwrap_or_default();
+    // A place may be written to by one volume only: theirs.
+    mounts.retain(|ours| ours.mount_path != SCRATCH || own_mounts.iter().all(|theirs| !is_at(theirs, SCRATCH)));
+    mounts.extend(own_mounts);
+    if kind == RunKind::Teardown {
+        optional::make(&mut env, env_from.as_deref_mut().unwrap_or_default(), &mut volumes);
+    }
     let command = match &defaults.runner {
         Some(_) => runner::command(run, kind),
         None => plain_command(run, kind),
@@ -66,6 +72,8 @@ pub(super) fn spec(run: &Run, kind: RunKind, defaults: &Defaults) -> PodSpec {
             spec.service_account_name.clone().unwrap_or_else(|| defaults.service_account.clone()),
         ),
         restart_policy: Some("Never".to_owned()),
+        // Variables of Services would stand in for those that somebody has forgotten, and set some of Marmot's own.
+        enable_service_links: Some(false),
         image_pull_secrets: Some(pull_secrets).filter(|secrets| !secrets.is_empty()),
         node_selector: spec.node_selector.clone(),
         tolerations: spec.tolerations.clone(),
@@ -80,7 +88,7 @@ pub(super) fn spec(run: &Run, kind: RunKind, defaults: &Defaults) -> PodSpec {
             image_pull_policy: spec.image_pull_policy.as_ref().map(ToString::to_string),
             command: Some(command),
             env: Some(env),
-            env_from: spec.env_from.clone(),
+            env_from,
             resources: spec.resources.clone(),
             volume_mounts: Some(mounts),
             security_context: Some(container_security(spec.security_context.clone().unwrap_or_default())),
@@ -113,12 +121,20 @@ fn pod_security(mut context: PodSecurityContext) -> PodSecurityContext {
 }
 
 pub(super) fn container_security(mut context: SecurityContext) -> SecurityContext {
-    context.allow_privilege_escalation.get_or_insert(false);
+    let capabilities = context.capabilities.get_or_insert_default();
+    let added = capabilities.add.as_deref().unwrap_or_default();
+    // The API server refuses to forbid these what they are.
+    let is_mighty = context.privileged == Some(true) || added.iter().any(|name| name.ends_with("SYS_ADMIN"));
+    capabilities.drop.get_or_insert_with(|| vec!["ALL".to_owned()]);
+    if !is_mighty {
+        context.allow_privilege_escalation.get_or_insert(false);
+    }
     context.read_only_root_filesystem.get_or_insert(true);
     context
-        .capabilities
-        .get_or_insert_with(|| Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() });
-    context
+}
+
+fn is_at(mount: &VolumeMount, path: &str) -> bool {
+    mount.mount_path.trim_end_matches('/') == path
 }
 
 fn config_volume(run: &Run) -> Volume {

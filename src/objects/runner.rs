@@ -28,6 +28,8 @@ pub(super) const POD_GRACE_SECONDS: i64 = 30;
 pub struct Runner {
     /// The operator's own image, `--runner-image`.
     pub image: String,
+    /// When nodes pull it, `--runner-image-pull-policy`; `None`: Kubernetes decides by the tag.
+    pub pull_policy: Option<String>,
     /// Names of Secrets with which it can be pulled, `--runner-image-pull-secret`.
     pub pull_secrets: Vec<String>,
 }
@@ -45,6 +47,7 @@ impl Runner {
         Container {
             name: "marmot-runner".to_owned(),
             image: Some(self.image.clone()),
+            image_pull_policy: self.pull_policy.clone(),
             args: Some(["runner", "install", PROGRAM_DIR].map(str::to_owned).to_vec()),
             resources: Some(ResourceRequirements {
                 requests: amounts("10m", "16Mi"),

@@ -27,7 +27,8 @@ fn made(spec: Value, kind: RunKind, runner: impl Into<Option<Runner>>) -> Job {
 }
 
 fn runner() -> Runner {
-    Runner { image: "example.org/operator:2".to_owned(), pull_secrets: vec!["registry".to_owned()] }
+    let (image, pull_policy) = ("example.org/operator:2".to_owned(), Some("Never".to_owned()));
+    Runner { image, pull_policy, pull_secrets: vec!["registry".to_owned()] }
 }
 
 fn pod(job: &Job) -> &PodSpec {
@@ -87,7 +88,7 @@ fn the_runner_is_the_entry_point() {
 
     let init = &pod.init_containers.as_ref().unwrap()[0];
     assert_eq!(init.image.as_deref(), Some("example.org/operator:2"));
-    assert_eq!((&init.command, &init.image_pull_policy), (&None, &None));
+    assert_eq!((&init.command, init.image_pull_policy.as_deref()), (&None, Some("Never")));
     assert_eq!(init.args.as_ref().unwrap(), &["runner", "install", "/marmot-runner"]);
     assert_eq!(mounts(init), [("/marmot-runner", false)]);
     let resources = init.resources.as_ref().unwrap();
@@ -128,6 +129,61 @@ fn a_teardown_mounts_no_config() {
     assert_eq!(command(&job)[1..4], ["runner", "destroy", "--pipeline=orders"]);
     assert!(pod(&job).volumes.as_ref().unwrap().iter().all(|volume| volume.config_map.is_none()));
     assert!(mounts(&pod(&job).containers[0]).iter().all(|(path, _)| *path != "/config"));
+}
+
+// R30: the Secrets of a Run often go with it; only without the API key there is nothing to be done.
+#[test]
+fn a_teardown_does_without_what_may_be_gone() {
+    let key = |name: &str| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": "db", "key": "x" } } });
+    let spec = json!({
+        "env": [key("PGPASSWORD"), key("MARMOT_API_KEY")],
+        "envFrom": [{ "secretRef": { "name": "all" } }, { "configMapRef": { "name": "plain" } }],
+        "volumes": [{ "name": "ca", "configMap": { "name": "ca" } }, { "name": "key", "secret": { "secretName": "key" } },
+                    { "name": "both", "projected": { "sources": [{ "secret": { "name": "key" } }] } }],
+    });
+    for (kind, wanted) in [(RunKind::Scheduled, None), (RunKind::Teardown, Some(true))] {
+        let job = made(spec.clone(), kind, runner());
+        let pod = serde_json::to_value(pod(&job)).unwrap();
+        let container = &pod["containers"][0];
+        let variable = |name: &str| {
+            let all = container["env"].as_array().unwrap();
+            all.iter().find(|one| one["name"] == name).unwrap()["valueFrom"]["secretKeyRef"]["optional"].as_bool()
+        };
+        assert_eq!((variable("PGPASSWORD"), variable("MARMOT_API_KEY")), (wanted, None));
+        assert_eq!(container["envFrom"][0]["secretRef"]["optional"].as_bool(), wanted);
+        assert_eq!(container["envFrom"][1]["configMapRef"]["optional"].as_bool(), wanted);
+        let volumes = pod["volumes"].as_array().unwrap();
+        let volume = |name: &str| volumes.iter().find(|volume| volume["name"] == name).unwrap();
+        assert_eq!(volume("ca")["configMap"]["optional"].as_bool(), wanted);
+        assert_eq!(volume("key")["secret"]["optional"].as_bool(), wanted);
+        assert_eq!(volume("both")["projected"]["sources"][0]["secret"]["optional"].as_bool(), wanted);
+    }
+}
+
+// R2: the API server takes no two mounts of one path.
+#[test]
+fn a_mount_of_the_users_takes_the_place_of_ours() {
+    for path in ["/tmp", "/tmp/"] {
+        let mount = json!({ "volumes": [{ "name": "wide", "emptyDir": {} }],
+                            "volumeMounts": [{ "name": "wide", "mountPath": path }] });
+        let job = made(mount, RunKind::Scheduled, runner());
+        let mounts = mounts(&pod(&job).containers[0]);
+        let there: Vec<_> = mounts.iter().filter(|(at, _)| at.trim_end_matches('/') == "/tmp").collect();
+        assert_eq!(there, [&(path, false)]);
+    }
+}
+
+// R8: what the API server would refuse beside it is left out, and what `restricted` asks for is there.
+#[test]
+fn security_contexts_are_filled_in_with_care() {
+    let context = |context: Value| {
+        let job = made(json!({ "securityContext": context }), RunKind::Scheduled, None);
+        serde_json::to_value(pod(&job).containers[0].security_context.clone()).unwrap()
+    };
+    assert_eq!(context(json!({ "privileged": true })).get("allowPrivilegeEscalation"), None);
+    let bound = context(json!({ "capabilities": { "add": ["NET_BIND_SERVICE"] } }));
+    assert_eq!(bound["capabilities"], json!({ "add": ["NET_BIND_SERVICE"], "drop": ["ALL"] }));
+    assert_eq!(bound["allowPrivilegeEscalation"], false);
 }
 
 // R36: `Partial` is not retried.

@@ -9,6 +9,8 @@ const PLACEHOLDER: &str = "***";
 const MIN_LEN: usize = 3;
 /// A line of a secret of several lines counts by itself from this length on.
 const MIN_LINE: usize = 6;
+/// A piece of a secret counts by itself from this length on.
+const MIN_PIECE: usize = 4;
 
 /// Knows the secrets of one run in every form in which an error may quote them.
 #[derive(Debug, Default)]
@@ -104,8 +106,21 @@ fn forms_of(value: &str) -> Vec<String> {
             forms.push(url_encoded(part, plus));
         }
     }
+    forms.extend(pieces_of(value.trim()).map(str::to_owned));
     forms.retain(|form| !form.trim().is_empty());
     forms
+}
+
+/// Whoever puts a password into a URL as it is, and fails to read that URL, quotes the piece of it that was taken for a port
+/// or a host. Of a secret that is a URL itself only user and password are secret.
+fn pieces_of(value: &str) -> impl Iterator<Item = &str> {
+    let secret = match value.split_once("://") {
+        Some((_, rest)) => rest.rsplit_once('@').map_or("", |(user, _)| user),
+        None => value,
+    };
+    let is_plain = !secret.contains(['\n', '{']);
+    let pieces = secret.split(['/', '?', '#', '@', ':', '%', '&', '\\', '"', '\'']).filter(move |_| is_plain);
+    pieces.filter(|piece| piece.len() >= MIN_PIECE)
 }
 
 /// Without the escape sequences that are taken out of output too.
@@ -155,6 +170,9 @@ mod tests {
             (&["", " "], "nothing to hide", "nothing to hide"),
             (&["\u{1b}[31mred-hot\u{1b}[0m"], "got red-hot", "got ***"),
             (&["größe"], "die größe", "die ***"),
+            // As Go quotes a URL that it cannot read.
+            (&["S3cretAbc/def"], r#"(invalid port ":S3cretAbc" after host)"#, r#"(invalid port ":***" after host)"#),
+            (&["pg://u:S3cret/x@db.example.com"], r#"db.example.com: port "S3cret""#, r#"db.example.com: port "***""#),
         ] {
             assert_eq!(Redactor::new(secrets.iter().copied()).redact(text, false), wanted, "{secrets:?}");
         }

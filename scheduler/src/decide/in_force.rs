@@ -12,6 +12,7 @@ pub(super) fn notice_changes(look: &mut Look<'_>) {
     let wanted = wanted(look);
     let Some(old) = look.state.in_force.clone() else {
         look.state.in_force = Some(wanted);
+        look.state.inherited = look.obs.report.observed_generation > 0;
         return;
     };
     let same_schedule = old.expression == wanted.expression && old.zone == wanted.zone;
@@ -29,11 +30,13 @@ pub(super) fn notice_changes(look: &mut Look<'_>) {
 }
 
 /// The schedule of the spec, in force since now. A Run that was never looked at and never edited has had it from the
-/// start; one that was edited before the first look, or that another operator has run, may not have.
+/// start; one that was edited before the first look, or that another operator has run, may not have. Neither has one whose
+/// status was lost: its own Jobs, or a trigger that was taken, tell that it was looked at.
 fn wanted(look: &Look<'_>) -> InForce {
     let spec = &look.obs.spec;
     let obs = look.obs;
-    let is_new = obs.run.generation <= 1 && obs.report.observed_generation == 0;
+    let is_known = obs.state.trigger_count > 0 || look.jobs.iter().any(|job| !job.legacy);
+    let is_new = obs.run.generation <= 1 && obs.report.observed_generation == 0 && !is_known;
     let untouched = obs.state.in_force.is_none() && (is_new || obs.state.mark.is_some());
     InForce {
         expression: spec.schedule.as_ref().map(|schedule| schedule.expression.clone()),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::{Look, teardown};
+use super::{Look, skew, teardown};
 use crate::claim::PRUNE_FLOOR;
 use crate::decision::{Deletion, DeletionReason, Effect, News};
 use crate::observation::ObservedJob;
@@ -49,15 +49,17 @@ pub(super) fn finish(look: &mut Look<'_>) {
         }
         match look.jobs.iter().find(|job| job.uid == active.uid) {
             Some(job) => ended.extend(result_of(job, active.kind)),
-            None if look.obs.process.absent.contains(&active.name) => ended.push(RunResult {
-                job: active.name.clone(),
-                kind: active.kind,
-                started_at: None,
-                finished_at: look.stamp,
-                outcome: Outcome::Killed,
-                reason: Some("JobDeleted".to_owned()),
-                message: Some("the Job was deleted before it had finished".to_owned()),
-            }),
+            None if look.obs.process.absent.contains(&active.name) || is_replaced(look, active) => {
+                ended.push(RunResult {
+                    job: active.name.clone(),
+                    kind: active.kind,
+                    started_at: None,
+                    finished_at: look.stamp,
+                    outcome: Outcome::Killed,
+                    reason: Some("JobDeleted".to_owned()),
+                    message: Some("the Job was deleted before it had finished".to_owned()),
+                });
+            }
             None => look.then.push(Effect::LookUpJob(active.name.clone())),
         }
     }
@@ -66,6 +68,11 @@ pub(super) fn finish(look: &mut Look<'_>) {
         record(look, result);
     }
     delete_strays(look);
+}
+
+/// There is a younger Job of its name, so this one is gone.
+fn is_replaced(look: &Look<'_>, active: &ActiveJob) -> bool {
+    look.jobs.iter().any(|job| job.name == active.name && job.uid != active.uid && job.created_at > active.settled_at)
 }
 
 pub(super) fn result_of(job: &ObservedJob, kind: RunKind) -> Option<RunResult> {
@@ -90,9 +97,10 @@ fn record(look: &mut Look<'_>, result: RunResult) {
         look.news.push(News::Finished(result));
         return;
     }
-    let state = &mut look.state;
     // An end that is seen late says nothing about how things are now.
-    let newest = state.last_result.as_ref().is_none_or(|last| last.finished_at <= result.finished_at);
+    let is_older = |last: &RunResult| last.finished_at <= result.finished_at || skew::is_ahead(look, last.finished_at);
+    let newest = look.state.last_result.as_ref().is_none_or(is_older);
+    let state = &mut look.state;
     if result.outcome == Outcome::Succeeded {
         state.last_success = state.last_success.max(Some(result.finished_at));
     } else {

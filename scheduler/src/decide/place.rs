@@ -6,6 +6,7 @@ use super::Look;
 use crate::caps::{Cap, Place};
 use crate::claim::Claim;
 use crate::decision::Effect;
+use crate::names;
 use crate::state::RunKind;
 
 /// Reason of `Reconciling` while a start waits for a place.
@@ -20,7 +21,8 @@ pub(super) fn is_awaited(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool 
     let process = &look.obs.process;
     let Some(places) = process.places.as_ref() else { return false };
     // It would not start with a place either.
-    if process.refusal_in_force(job, look.now).is_some() {
+    let is_refused = |name| process.refusal_in_force(name, look.now).is_some();
+    if is_refused(job) || is_refused(names::CONFIG) {
         return false;
     }
     match places.get(job) {
@@ -37,19 +39,20 @@ pub(super) fn is_awaited(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool 
         }
         None => {
             let due = match claim.kind {
+                // To the back: however many are refused again and again, they are not to keep the others from starting.
+                _ if process.refused.contains_key(job) => look.now,
                 RunKind::Scheduled => claim.tick.unwrap_or(claim.claimed_at),
                 _ => claim.claimed_at,
             };
-            look.then.push(Effect::AskForPlace { job: job.to_owned(), due });
+            look.starts.push(Effect::AskForPlace { job: job.to_owned(), due });
             true
         }
     }
 }
 
-/// The start waits for a place.
-pub(super) fn is_delayed(look: &Look<'_>, job: &str) -> bool {
-    let places = look.obs.process.places.as_ref();
-    places.and_then(|places| places.get(job)).is_some_and(|place| matches!(place, Place::Waiting { .. }))
+/// A start of this Run waits for a place, or has just been given one.
+pub(super) fn is_delayed(look: &Look<'_>) -> bool {
+    look.obs.process.places.as_ref().is_some_and(|places| !places.is_empty())
 }
 
 const fn explain(cap: Cap) -> &'static str {

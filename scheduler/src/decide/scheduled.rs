@@ -1,6 +1,6 @@
 //! Ticks: which one is due, which one is next (R12–R17).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Look, in_force, takeover};
 use crate::claim::Claim;
@@ -65,6 +65,14 @@ pub(super) fn reason_not_to_run(look: &Look<'_>, tick: Timestamp) -> Option<Skip
     }
     let problem = spec.problem.as_ref()?;
     Some(if problem.reason == "NoMarmot" { SkipReason::NoMarmot } else { SkipReason::Invalid })
+}
+
+/// A tick that waits is told as too late when it is, not when it would have started.
+pub(super) fn wake_when_too_late(look: &mut Look<'_>, claim: &Claim) {
+    if let (Some(tick), Some(deadline)) = (claim.tick, look.obs.spec.starting_deadline) {
+        let late = deadline.saturating_add(SignedDuration::from_secs(1));
+        look.wake_at(tick.saturating_add(late).unwrap_or(Timestamp::MAX));
+    }
 }
 
 /// The claim is made ahead of the tick, so that at the tick one create is all that is left (R32).

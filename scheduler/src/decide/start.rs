@@ -1,6 +1,6 @@
 //! A claim is permission, not debt: every claim is judged again before its create (R33).
 
-use super::{Look, jobs, place, scheduled, takeover, trigger};
+use super::{Look, jobs, place, scheduled, skew, takeover, trigger};
 use crate::claim::Claim;
 use crate::decision::{Deletion, DeletionReason, Effect, JobOrder};
 use crate::names;
@@ -26,6 +26,7 @@ enum Verdict {
 }
 
 /// What `concurrencyPolicy` says about a run that may start otherwise (R17, R18).
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Room {
     /// Nothing is in its way.
     Free,
@@ -65,7 +66,7 @@ pub(super) fn judge(look: &mut Look<'_>) {
 
 /// A create may have been sent under this claim. That of a trigger is sent once its annotation is removed.
 fn may_have_job(look: &Look<'_>, job: &str, claim: &Claim) -> bool {
-    let untaken = claim.kind == RunKind::Trigger && !trigger::is_taken(look, claim);
+    let untaken = claim.kind == RunKind::Trigger && !claim.taken;
     let process = &look.obs.process;
     let sent = claim.opens_at() <= look.now || process.in_doubt.contains_key(job);
     !untaken && sent && !claim.is_unsent(job, process)
@@ -99,18 +100,24 @@ fn proceed(look: &mut Look<'_>, job: &str, claim: &Claim, behind: bool) -> bool 
         return start(look, job, claim);
     }
     match (room(look, job, behind), claim.kind) {
-        (Room::Free, _) if place::is_awaited(look, job, claim) => true,
-        (Room::Free, RunKind::Trigger) if !trigger::is_taken(look, claim) => {
+        (Room::Free, _) if place::is_awaited(look, job, claim) => {
+            scheduled::wake_when_too_late(look, claim);
+            true
+        }
+        (Room::Free, RunKind::Trigger) if !claim.taken => {
             trigger::take(look, job, claim);
             true
         }
         (Room::Free, _) => start(look, job, claim),
         (Room::Taken, RunKind::Scheduled) => !give_up(look, job, claim, Some(SkipReason::ConcurrencyForbidden)),
-        (Room::Taken | Room::Behind, RunKind::Trigger) => {
-            look.trigger_queued |= !trigger::is_taken(look, claim);
+        (room @ (Room::Taken | Room::Behind), RunKind::Trigger) => {
+            look.trigger_queued |= room == Room::Taken || !claim.taken;
             false
         }
-        (Room::Taken | Room::Behind, _) => false,
+        (Room::Taken | Room::Behind, _) => {
+            scheduled::wake_when_too_late(look, claim);
+            false
+        }
         (Room::Clearing, _) => true,
     }
 }
@@ -121,9 +128,8 @@ pub(super) fn needs_config(look: &mut Look<'_>) -> bool {
     if obs.run.is_deleting() || obs.spec.problem.is_some() || has_config(look) {
         return false;
     }
-    let retry_at = obs.process.refused.get(names::CONFIG).map(|refusal| refusal.retry_at);
-    if let Some(at) = retry_at.filter(|at| look.now < *at) {
-        look.wake_at(at);
+    if let Some(refusal) = obs.process.refusal_in_force(names::CONFIG, look.now) {
+        look.wake_at(refusal.retry_at);
         return false;
     }
     true
@@ -146,7 +152,7 @@ fn verdict(look: &Look<'_>, job: &str, claim: &Claim) -> Verdict {
     match claim.kind {
         RunKind::Scheduled => tick_verdict(look, job, claim),
         RunKind::OneShot if look.obs.spec.schedule.is_some() || !is_newest_one_shot(look, job) => Verdict::GiveUp(None),
-        RunKind::Trigger if !trigger::is_taken(look, claim) && !is_wanted => Verdict::GiveUp(None),
+        RunKind::Trigger if !claim.taken && !is_wanted => Verdict::GiveUp(None),
         RunKind::OneShot | RunKind::Trigger if look.obs.spec.problem.is_some() => Verdict::Wait,
         RunKind::OneShot | RunKind::Trigger => Verdict::Ask,
         RunKind::Teardown => Verdict::GiveUp(None),
@@ -186,7 +192,8 @@ fn reason_overtaken(look: &Look<'_>, job: &str) -> SkipReason {
     match refused.get(job).or_else(|| refused.get(names::CONFIG)).map(|refusal| refusal.cause) {
         Some(RefusalCause::Rejected | RefusalCause::NamespaceTerminating) => SkipReason::Rejected,
         Some(RefusalCause::NameBusy | RefusalCause::NameConflict) => SkipReason::NameConflict,
-        None if place::is_delayed(look, job) => SkipReason::CapReached,
+        // It, or what goes before it.
+        None if place::is_delayed(look) => SkipReason::CapReached,
         None if look.obs.spec.policy == ConcurrencyPolicy::Replace && look.is_busy_beside(job) => {
             SkipReason::Superseded
         }
@@ -212,6 +219,12 @@ fn give_up(look: &mut Look<'_>, job: &str, claim: &Claim, reason: Option<SkipRea
     if claim.is_unsent(job, process) || (look.now >= claim.doubt_ends_at() && process.absent.contains(job)) {
         look.drop_claim(job, reason);
         return true;
+    }
+    if skew::is_ahead(look, claim.claimed_at) {
+        // By that clock its window may never close. Taken over, it closes by ours (R12).
+        let renewed = claim.renewed(job, process, look.stamp);
+        look.claim(job.to_owned(), renewed);
+        return false;
     }
     if look.now < claim.doubt_ends_at() {
         look.wake_at(claim.doubt_ends_at());
@@ -241,7 +254,7 @@ fn clear(look: &mut Look<'_>, job: &str) -> Room {
         }
     }
     if !deletions.is_empty() || !floors.is_empty() {
-        look.then.append(&mut deletions);
+        look.starts.append(&mut deletions);
         for floor in floors {
             look.wake_at(floor);
         }

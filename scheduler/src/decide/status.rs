@@ -100,8 +100,7 @@ fn disarmed(look: &Look<'_>) -> Option<Problem> {
     });
     let other = takeover::is_contested(look).then(|| Problem {
         reason: "OtherOperator".to_owned(),
-        message: "another operator keeps the CronJob of this Run alive: stop it, then the ticks are taken over"
-            .to_owned(),
+        message: format!("{}, then the ticks are taken over", takeover::CONTESTED),
     });
     spec.problem.clone().or(unparsable).or(never).or(other).or(skewed)
 }

@@ -9,6 +9,8 @@ use crate::state::{ActiveJob, OneShot, Outcome, RunKind, TakeOver};
 
 /// A suspended CronJob may still make the Job it had decided on before it saw the suspension.
 const QUIET: SignedDuration = SignedDuration::from_secs(10);
+/// What somebody has to do who keeps it alive.
+pub(super) const CONTESTED: &str = "another operator keeps the CronJob of this Run alive: stop it";
 /// Pause before another attempt while somebody puts the CronJob back.
 const TRUCE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -109,9 +111,13 @@ pub(super) fn adopt(look: &mut Look<'_>) {
 fn count_as_done(look: &mut Look<'_>) {
     let obs = look.obs;
     let is_first = obs.state.in_force.is_none() && obs.state.one_shot.is_none() && obs.spec.schedule.is_none();
-    let told = obs.report.observed_generation > 0 && obs.report.observed_generation == obs.run.generation;
+    // Its status tells which spec it has run; without one its Job does.
     let made = look.jobs.iter().any(|job| job.legacy && job.kind == RunKind::OneShot && job.name == obs.run.name);
-    if is_first && (told || made) {
+    let has_run_it = match obs.report.observed_generation {
+        0 => made,
+        told => told == obs.run.generation,
+    };
+    if is_first && has_run_it {
         look.state.one_shot = Some(OneShot { hash: obs.spec.pipeline_hash.clone(), generation: obs.run.generation });
         inherit(look);
     }

@@ -14,7 +14,7 @@ pub(super) const GRACE: SignedDuration = SignedDuration::from_mins(10);
 /// Pause after the first failed attempt; it doubles with each further one.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 /// It grows no longer than this.
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
+pub(super) const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 /// Reason of a teardown that found nothing to remove; see the runner.
 const NOTHING_FOUND: &str = "NothingFound";
 
@@ -168,13 +168,15 @@ fn claim(look: &mut Look<'_>) {
 
 /// What stands in `status` and in events about the way out, for people (R30).
 pub(super) fn describe(look: &Look<'_>) -> (&'static str, String) {
-    let run = &look.obs.run.name;
+    let (namespace, run) = (&look.obs.run.namespace, &look.obs.run.name);
     let refusal = look.obs.process.refused.values().next().map(|refusal| refusal.message.clone());
     let failure = refusal.or_else(|| look.state.teardown.as_ref()?.message.clone());
-    let problem = look.obs.spec.teardown_problem.as_ref().map(|problem| problem.message.clone());
+    let contested = takeover::is_contested(look).then(|| takeover::CONTESTED.to_owned());
+    let problem = look.obs.spec.teardown_problem.as_ref().map(|problem| problem.message.clone()).or(contested);
     let pending = pending::problem(look).map(|problem| problem.message);
     if let Some(why) = problem.or(pending).or(failure) {
-        let way_out = format!(r#"kubectl patch run {run} --type merge -p '{{"spec":{{"teardownOnDelete":false}}}}'"#);
+        let patch = r#"--type merge -p '{"spec":{"teardownOnDelete":false}}'"#;
+        let way_out = format!("kubectl -n {namespace} patch runs.runs.marmotdata.io {run} {patch}");
         return ("TeardownFailed", format!("{why}; it is tried again; to let the Run go without it: {way_out}"));
     }
     let message = match stage(look) {
@@ -194,12 +196,10 @@ fn is_over(look: &Look<'_>) -> bool {
     look.state.teardown.as_ref().is_some_and(|teardown| teardown.over)
 }
 
-/// It has, or may have, brought something into Marmot. A status that this operator has never written tells enough.
+/// It has, or may have, brought something into Marmot. What another operator did is not known for sure.
 fn has_run(look: &Look<'_>) -> bool {
-    let state = &look.obs.state;
-    let foreign = state.in_force.is_none() && look.obs.report.observed_generation > 0;
     let jobs = look.jobs.iter().any(|job| job.kind != RunKind::Teardown);
-    foreign || jobs || look.state.last_run.is_some() || look.state.last_result.is_some()
+    jobs || look.state.inherited || look.state.last_run.is_some() || look.state.last_result.is_some()
 }
 
 fn is_namespace_going(look: &Look<'_>) -> bool {

@@ -19,7 +19,7 @@ pub(super) fn plan(look: &mut Look<'_>) {
         return;
     }
     if let Some((job, claim)) = look.state.claims.iter().find(|(_, claim)| claim.kind == RunKind::Trigger) {
-        look.trigger_queued = is_taken(look, claim) && obs.process.refused.contains_key(job);
+        look.trigger_queued = claim.taken && obs.process.refused.contains_key(job);
         return;
     }
     if obs.spec.policy == ConcurrencyPolicy::Forbid && look.is_busy_beside("") {
@@ -32,11 +32,6 @@ pub(super) fn plan(look: &mut Look<'_>) {
     look.claim(names::trigger(&obs.run.name, number), claim);
 }
 
-/// The annotation of this claim was removed: one that stands now is a later trigger.
-pub(super) fn is_taken(look: &Look<'_>, claim: &Claim) -> bool {
-    claim.number.is_some() && claim.number <= look.obs.run.trigger_taken
-}
-
 /// Takes the annotation off, for a run that may start now. The write that does so carries the claim: one that stands
 /// nowhere yet is not recorded before (R32).
 pub(super) fn take(look: &mut Look<'_>, job: &str, claim: &Claim) {
@@ -44,5 +39,5 @@ pub(super) fn take(look: &mut Look<'_>, job: &str, claim: &Claim) {
         look.state.claims.remove(job);
         look.state.trigger_count = look.obs.state.trigger_count;
     }
-    look.then.push(Effect::TakeTrigger(claim.clone()));
+    look.starts.push(Effect::TakeTrigger(claim.clone()));
 }

@@ -116,6 +116,7 @@ impl Protocol {
             if self.guards.new_identity { Cow::from(format!("{operator}.{}", this.life)) } else { "same".into() };
         Observation {
             run: RunMeta {
+                namespace: "sales".to_owned(),
                 name: "orders".to_owned(),
                 uid: "uid-run".to_owned(),
                 namesakes: Vec::new(),
@@ -123,7 +124,6 @@ impl Protocol {
                 created_at: at("10:00:00"),
                 deleting_since: None,
                 trigger: run.trigger.then(|| "true".to_owned()),
-                trigger_taken: run.taken.as_ref().and_then(|taken| taken.number),
                 finalizer: false,
             },
             spec: Spec {

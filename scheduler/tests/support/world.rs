@@ -98,6 +98,7 @@ impl World {
         Self {
             now,
             run: RunMeta {
+                namespace: "sales".to_owned(),
                 name: "orders".to_owned(),
                 uid: "uid-run".to_owned(),
                 namesakes: Vec::new(),
@@ -105,7 +106,6 @@ impl World {
                 created_at,
                 deleting_since: None,
                 trigger: None,
-                trigger_taken: None,
                 finalizer: false,
             },
             spec,
@@ -281,11 +281,8 @@ impl World {
     // Questions
 
     pub fn observation(&self) -> Observation {
-        let (mut run, mut state) = (self.run.clone(), self.state.clone());
-        if let Some(taken) = &self.beside {
-            run.trigger_taken = taken.number;
-            state.take_in(&run.name, taken);
-        }
+        let (run, mut state) = (self.run.clone(), self.state.clone());
+        self.beside.iter().for_each(|taken| state.take_in(&run.name, taken));
         Observation {
             run,
             spec: self.spec.clone(),

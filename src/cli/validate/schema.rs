@@ -19,7 +19,7 @@ pub(super) fn check(run: &Node, findings: &mut Findings) {
     let version = crd.spec.versions.into_iter().find(|version| version.name == crds::VERSION);
     let root = version.and_then(|version| version.schema?.open_api_v3_schema);
     let spec = root.and_then(|root| root.properties?.remove("spec"));
-    match (run.get("spec"), spec) {
+    match (run.get("spec").filter(|spec| !is_null(spec)), spec) {
         (Some(node), Some(schema)) => walk("spec", node, &schema, findings),
         (None, _) => findings.add(Level::Error, run.line, "spec", "it is missing: spec.runs names the sources"),
         (_, None) => {}
@@ -27,7 +27,7 @@ pub(super) fn check(run: &Node, findings: &mut Findings) {
 }
 
 fn walk(path: &str, node: &Node, schema: &JSONSchemaProps, findings: &mut Findings) {
-    if matches!(node.data, Data::Plain(Value::Null)) {
+    if is_null(node) {
         // The API server takes a null for a field that was left out.
         return;
     }
@@ -67,11 +67,15 @@ fn walk(path: &str, node: &Node, schema: &JSONSchemaProps, findings: &mut Findin
     }
 }
 
+fn is_null(node: &Node) -> bool {
+    matches!(node.data, Data::Plain(Value::Null))
+}
+
 fn walk_map(path: &str, node: &Node, schema: &JSONSchemaProps, findings: &mut Findings) {
     let Data::Map(map) = &node.data else { return };
     let (least, most) = (schema.min_properties, schema.max_properties);
     bounds(path, node, map.len(), least, most, "keys", findings);
-    for name in schema.required.iter().flatten().filter(|name| !map.contains_key(*name)) {
+    for name in schema.required.iter().flatten().filter(|name| map.get(*name).is_none_or(is_null)) {
         findings.add(Level::Error, node.line, &format!("{path}.{name}"), "it is missing");
     }
     let free = schema.x_kubernetes_preserve_unknown_fields == Some(true);

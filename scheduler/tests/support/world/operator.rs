@@ -170,10 +170,7 @@ impl World {
         assert!(order.tick.is_none_or(|tick| tick <= self.now), "R12: ahead of its tick: {order:?}");
         let needs_config = order.kind != RunKind::Teardown;
         assert!(!needs_config || self.config_hash.as_ref() == Some(&self.spec.config_hash), "R8");
-        if order.kind == RunKind::Trigger {
-            let taken = self.beside.as_ref().and_then(|taken| taken.number);
-            assert!(claim.number <= taken, "R27: the annotation goes first");
-        }
+        assert!(order.kind != RunKind::Trigger || claim.taken, "R27: the annotation goes first");
         let (name, kind) = (order.name.clone(), order.kind);
         match self.creates {
             Creates::Refused(cause) => {
