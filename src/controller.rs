@@ -151,7 +151,7 @@ impl Controller {
             let decided = (self.clock.now(), self.clock.monotonic());
             let run = Arc::clone(&indexed.run);
             let mut plan = Plan { run, term, decided, memory: &mut *memory, absent: &mut absent };
-            self.executor.tell_late(&mut plan, &observation.state);
+            self.executor.tell_late(&mut plan, &observation);
             let decision = scheduler::decide(&observation, decided.0);
             wake = decision.wake;
             self.looks.iter().for_each(|looks| looks.note(key, &observation, &decision, decided.0));
@@ -329,6 +329,15 @@ mod tests {
                 }
             };
             tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+        }
+        assert_eq!(events(), 1);
+
+        // A write that changes no more than conditions, and was not stored.
+        (run["status"]["conditions"], run["metadata"]["resourceVersion"]) = (json!([]), json!("3"));
+        apply(&controller, &run);
+        for _ in 0..2 {
+            controller.look(&key).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(events(), 1);
     }

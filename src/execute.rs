@@ -20,8 +20,7 @@ use kube::{Api, Client, Resource as _};
 use scheduler::claim::Claim;
 use scheduler::decision::{Effect, News, Record};
 use scheduler::names;
-use scheduler::observation::RefusalCause;
-use scheduler::state::State;
+use scheduler::observation::{Observation, RefusalCause};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -176,8 +175,9 @@ impl Executor {
     }
 
     /// Tells what was stored by a write that was not answered, as soon as it is seen to be stored (R16).
-    pub fn tell_late(&self, plan: &mut Plan<'_>, seen: &State) {
-        if let Some(record) = plan.memory.untold.take_if(|record| record.state == *seen) {
+    pub fn tell_late(&self, plan: &mut Plan<'_>, seen: &Observation) {
+        let is_stored = |record: &mut Box<Record>| record.state == seen.state && record.report == seen.report;
+        if let Some(record) = plan.memory.untold.take_if(is_stored) {
             self.tell_all(plan, &record);
         }
     }

@@ -138,6 +138,23 @@ fn a_refused_start_keeps_no_others_waiting() {
     assert!(again.is_sorted_by_key(|(_, due)| *due));
 }
 
+// R8, R27: nor does what has no ConfigMap yet take a place, or a trigger its annotation; and no cap is passed by.
+#[test]
+fn the_config_map_comes_before_the_place() {
+    let mut world = World::unseen(every("0 0 1 1 *"), at("10:00:00"));
+    (world.process.places, world.config_refused) = (Some(BTreeMap::new()), Some(RefusalCause::Rejected));
+    world.look();
+    world.trigger();
+    world.advance_to(at("10:01:00"));
+    assert_eq!((world.asked_for.len(), world.taken.len()), (0, 0));
+    (world.full, world.config_hash) = (true, Some(world.spec.config_hash.clone()));
+    world.look();
+    world.advance_to(at("10:01:08"));
+    assert_eq!((world.asked_for.len(), world.taken.len(), world.created.len()), (1, 0, 0));
+    world.let_through("orders-trigger-1");
+    assert_eq!(world.created.len(), 1);
+}
+
 // R26
 #[test]
 fn a_one_shot_waits_too() {

@@ -97,8 +97,9 @@ fn record(look: &mut Look<'_>, result: RunResult) {
         look.news.push(News::Finished(result));
         return;
     }
+    let now = look.now;
     // An end that is seen late says nothing about how things are now.
-    let is_older = |last: &RunResult| last.finished_at <= result.finished_at || skew::is_ahead(look, last.finished_at);
+    let is_older = |last: &RunResult| last.finished_at <= result.finished_at || skew::is_ahead(now, last.finished_at);
     let newest = look.state.last_result.as_ref().is_none_or(is_older);
     let state = &mut look.state;
     if result.outcome == Outcome::Succeeded {

@@ -2,11 +2,10 @@
 
 use jiff::SignedDuration;
 
-use super::Look;
+use super::{Look, start};
 use crate::caps::{Cap, Place};
 use crate::claim::Claim;
 use crate::decision::Effect;
-use crate::names;
 use crate::state::RunKind;
 
 /// Reason of `Reconciling` while a start waits for a place.
@@ -21,9 +20,12 @@ pub(super) fn is_awaited(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool 
     let process = &look.obs.process;
     let Some(places) = process.places.as_ref() else { return false };
     // It would not start with a place either.
-    let is_refused = |name| process.refusal_in_force(name, look.now).is_some();
-    if is_refused(job) || is_refused(names::CONFIG) {
+    if process.refusal_in_force(job, look.now).is_some() {
         return false;
+    }
+    // The ConfigMap comes first (R8), and may be refused for long.
+    if !start::has_config(look) {
+        return true;
     }
     match places.get(job) {
         Some(Place::Free) => false,

@@ -13,19 +13,18 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 const USUAL: SignedDuration = SignedDuration::from_mins(1);
 
 /// What was written down as "now" lies ahead of now: by a clock that was wrong.
-pub(super) fn is_ahead(look: &Look<'_>, noted: Timestamp) -> bool {
-    noted.duration_since(look.now) > USUAL
+pub(super) fn is_ahead(now: Timestamp, noted: Timestamp) -> bool {
+    noted.duration_since(now) > USUAL
 }
 
 /// Holds the ticks back while the record lies in the future, and gives up on the record after five minutes. What only
 /// makes somebody wait is not believed at all.
 pub(super) fn heal(look: &mut Look<'_>) {
     let (now, stamp) = (look.now, look.stamp);
-    let is_ahead = |noted: &Timestamp| noted.duration_since(now) > USUAL;
-    for job in look.state.active_jobs.iter_mut().filter(|job| is_ahead(&job.settled_at)) {
+    for job in look.state.active_jobs.iter_mut().filter(|job| is_ahead(now, job.settled_at)) {
         job.settled_at = stamp;
     }
-    if let Some(last) = look.state.last_result.as_mut().filter(|last| is_ahead(&last.finished_at)) {
+    if let Some(last) = look.state.last_result.as_mut().filter(|last| is_ahead(now, last.finished_at)) {
         last.finished_at = stamp;
     }
     if let Some(teardown) = &mut look.state.teardown {

@@ -135,7 +135,8 @@ pub(super) fn needs_config(look: &mut Look<'_>) -> bool {
     true
 }
 
-fn has_config(look: &Look<'_>) -> bool {
+/// The ConfigMap is that of the generation to run.
+pub(super) fn has_config(look: &Look<'_>) -> bool {
     look.obs.config_hash.as_ref() == Some(&look.obs.spec.config_hash)
 }
 
@@ -220,7 +221,7 @@ fn give_up(look: &mut Look<'_>, job: &str, claim: &Claim, reason: Option<SkipRea
         look.drop_claim(job, reason);
         return true;
     }
-    if skew::is_ahead(look, claim.claimed_at) {
+    if skew::is_ahead(look.now, claim.claimed_at) {
         // By that clock its window may never close. Taken over, it closes by ours (R12).
         let renewed = claim.renewed(job, process, look.stamp);
         look.claim(job.to_owned(), renewed);
