@@ -24,6 +24,7 @@ use scheduler::observation::{Observation, RefusalCause};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
+use crate::api_error::words;
 use crate::clock::Clock;
 use crate::events::{self, Events};
 use crate::index::{self, Index, Key};
@@ -74,7 +75,7 @@ pub enum ExecuteError {
         object: String,
     },
     /// The API server, or the way there, said no.
-    #[error("{operation:?} {object}: {source}")]
+    #[error("{operation:?} {object}: {}", words(source))]
     Api {
         /// What was tried.
         operation: Verb,
@@ -292,10 +293,15 @@ impl Executor {
             }
             Err(ExecuteError::Conflict | ExecuteError::Gone { .. }) => self.adopt_config(plan, &config).await,
             Err(ExecuteError::Api { source, .. }) if is_refusal(&source) => {
-                plan.memory.refuse(names::CONFIG, RefusalCause::Rejected, &source.to_string(), self.clock.now());
+                plan.memory.refuse(names::CONFIG, RefusalCause::Rejected, &words(&source), self.clock.now());
                 Ok(())
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                if let Some((cause, message)) = create::trouble(&error).filter(|_| plan.memory.failures > 0) {
+                    plan.memory.refuse(names::CONFIG, cause, &message, self.clock.now());
+                }
+                Err(error)
+            }
         }
     }
 

@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use self::guard::Guard;
 use self::record::{Observed, Verdict, holder};
 pub use self::term::{Leadership, Sent, Term};
+use crate::api_error::words;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::skew::Skew;
@@ -150,7 +151,7 @@ enum LeaseError {
     Timeout(Duration),
     #[error(transparent)]
     Crate(#[from] kube_leader_election::Error),
-    #[error(transparent)]
+    #[error("{}", words(.0))]
     Api(#[from] kube::Error),
 }
 

@@ -5,6 +5,7 @@
 //! [`execute`] calls the API server, and [`ticker`] wakes the Run again when the answer said so.
 
 pub mod admin;
+pub mod api_error;
 pub mod app;
 pub mod args;
 pub mod cli;

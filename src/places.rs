@@ -71,16 +71,13 @@ impl Places {
         }
     }
 
-    /// After a look: starts that have a place and have not used it give it back, unless a create may be on its way; so do
-    /// those that used it, whose Job counts by itself. Those that wait stay as long as they are claimed.
+    /// After a look: starts that have a place and have not used it give it back; so do those that used it, whose Job counts
+    /// by itself. Those whose create was not answered stay as long as they are claimed, and those that wait.
     pub fn settle(&self, key: &Key, index: &Index, memory: &Memory) {
         let claims = index.run(key).map(|indexed| status::record(&indexed.run).claims).unwrap_or_default();
-        let stays = |job: &str, place: Place| match place {
-            Place::Free => memory.in_doubt.contains_key(job) && claims.contains_key(job),
-            Place::Waiting { .. } => claims.contains_key(job),
-        };
         let mut state = self.lock();
-        state.line.leave(key, stays);
+        memory.in_doubt.keys().for_each(|job| state.line.doubt(key, job));
+        state.line.leave(key, |job, place| place != Place::Free && claims.contains_key(job));
         if state.line.waiting() > 0 {
             self.changed.notify_one();
         }

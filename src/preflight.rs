@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::admin::Gate;
+use crate::api_error::{chain, words};
 use crate::args::ServerArgs;
 
 /// Where every authenticated user may read the schema of Run, so that a namespaced Role suffices.
@@ -106,7 +107,7 @@ pub async fn check(client: &kube::Client, server: &str) -> Result<(), Preflight>
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 401 | 403) => {
             return Err(Preflight::Refused { server: server.to_owned(), cause: status.message.clone() });
         }
-        Ok(Err(error)) => return Err(unreachable(chain(&error))),
+        Ok(Err(error)) => return Err(unreachable(words(&error))),
         Err(_) => return Err(unreachable(format!("nothing came within {} s", TIMEOUT.as_secs()))),
     };
     let installed = served_schema(&document).ok_or(Preflight::CrdMissing)?;
@@ -193,21 +194,6 @@ fn named(fields: &[String]) -> String {
     let more = fields.len().saturating_sub(NAMED_FIELDS);
     let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
     first.join(", ") + &tail
-}
-
-/// An error with its causes: what went wrong on the network stands at their end only.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        // Many errors repeat their cause.
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

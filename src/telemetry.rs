@@ -22,6 +22,8 @@ pub enum LogFormat {
 /// every two seconds that the lease is held; what matters of that, `leader` says itself.
 const QUIET: &str = "kube=warn,kube_client=warn,kube_runtime=warn,kube_leader_election=warn,hyper=warn,hyper_util=warn,\
                      rustls=warn,tower=warn,tokio_cron_scheduler=warn";
+/// It calls each failed call an error and does not say which one it was; whoever made the call does, and how bad it is.
+const CALLS: &str = "kube_client::client::builder";
 
 /// The filter for `level`: a level (`info`) or a list of directives (`info,marmot_operator::leader=debug`), with the
 /// libraries kept at `warn` unless a directive names them.
@@ -29,8 +31,9 @@ const QUIET: &str = "kube=warn,kube_client=warn,kube_runtime=warn,kube_leader_el
 /// # Errors
 /// Where `level` is no such list.
 pub fn filter(level: &str) -> Result<EnvFilter, ParseError> {
-    // Of two directives for one target the later one counts.
-    EnvFilter::builder().parse(format!("{QUIET},{level}"))
+    // The longer target counts, and of two directives for one target the later one.
+    let calls = if level.contains("kube_client") { String::new() } else { format!("{CALLS}=off,") };
+    EnvFilter::builder().parse(format!("{QUIET},{calls}{level}"))
 }
 
 /// Sends the process's logs to standard error from now on.
@@ -59,6 +62,13 @@ mod tests {
             asked.contains("kube_leader_election=debug") && !asked.contains("kube_leader_election=warn"),
             "{asked}"
         );
+    }
+
+    #[test]
+    fn calls_are_told_by_the_client_only_where_it_is_asked() {
+        for (level, off) in [("debug", true), ("info,kube_client=debug", false)] {
+            assert_eq!(filter(level).unwrap().to_string().contains(&format!("{CALLS}=off")), off, "{level}");
+        }
     }
 
     #[test]

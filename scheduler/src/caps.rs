@@ -34,6 +34,8 @@ pub enum Cap {
 pub enum Place {
     /// It may start.
     Free,
+    /// A create was sent and not answered. The place is kept until it is known whether that made the Job.
+    InDoubt,
     /// Not yet.
     Waiting {
         /// What held it back when it asked.
@@ -50,7 +52,7 @@ pub struct Line<K> {
     waiting: BTreeSet<(Timestamp, K, String)>,
     entries: BTreeMap<K, BTreeMap<String, Entry>>,
     /// Starts that were let through and whose Job is not among the unfinished yet.
-    free: usize,
+    given: usize,
     /// When starts were let through, within the last second.
     starts: VecDeque<Timestamp>,
 }
@@ -84,15 +86,18 @@ impl<K: Ord + Clone> Line<K> {
     /// An empty line.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
-        Self { limits, waiting: BTreeSet::new(), entries: BTreeMap::new(), free: 0, starts: VecDeque::new() }
+        Self { limits, waiting: BTreeSet::new(), entries: BTreeMap::new(), given: 0, starts: VecDeque::new() }
     }
 
-    /// A start that was due at `due` joins the line, unless it is in it. Whether it is new.
+    /// A start that was due at `due` joins the line, unless it is in it; one that was in doubt gives its place back and
+    /// joins anew. Whether it is new.
     pub fn join(&mut self, key: &K, job: &str, due: Timestamp, now: Timestamp) -> bool {
         self.forget_starts(now);
         let jobs = self.entries.entry(key.clone()).or_default();
-        if jobs.contains_key(job) {
-            return false;
+        match jobs.get(job).map(|entry| entry.place) {
+            None => {}
+            Some(Place::InDoubt) => self.given = self.given.saturating_sub(1),
+            Some(Place::Free | Place::Waiting { .. }) => return false,
         }
         let full = self.limits.starts_per_second.is_some_and(|cap| self.starts.len() >= cap);
         let cap = match self.limits.concurrent_runs {
@@ -113,7 +118,7 @@ impl<K: Ord + Clone> Line<K> {
             let Some((_, key, job)) = self.waiting.pop_first() else { break };
             if let Some(entry) = self.entries.get_mut(&key).and_then(|jobs| jobs.get_mut(&job)) {
                 entry.place = Place::Free;
-                self.free = self.free.saturating_add(1);
+                self.given = self.given.saturating_add(1);
                 if self.limits.starts_per_second.is_some() {
                     self.starts.push_back(now);
                 }
@@ -139,17 +144,25 @@ impl<K: Ord + Clone> Line<K> {
         jobs.map(|jobs| jobs.iter().map(|(job, entry)| (job.clone(), entry.place)).collect()).unwrap_or_default()
     }
 
+    /// Nobody answered the create of a start that was let through.
+    pub fn doubt(&mut self, key: &K, job: &str) {
+        let entry = self.entries.get_mut(key).and_then(|jobs| jobs.get_mut(job));
+        if let Some(entry) = entry.filter(|entry| entry.place == Place::Free) {
+            entry.place = Place::InDoubt;
+        }
+    }
+
     /// The starts of a Run for which `stays` is false leave the line: they have started, or will not, or not now. What
     /// place they had is free again. Whether any had one.
     pub fn leave(&mut self, key: &K, stays: impl Fn(&str, Place) -> bool) -> bool {
         let Some(jobs) = self.entries.get_mut(key) else { return false };
-        let before = self.free;
-        let (waiting, free) = (&mut self.waiting, &mut self.free);
+        let before = self.given;
+        let (waiting, given) = (&mut self.waiting, &mut self.given);
         jobs.retain(|job, entry| {
             let stays = stays(job, entry.place);
             match entry.place {
                 _ if stays => {}
-                Place::Free => *free = free.saturating_sub(1),
+                Place::Free | Place::InDoubt => *given = given.saturating_sub(1),
                 Place::Waiting { .. } => {
                     waiting.remove(&(entry.due, key.clone(), job.clone()));
                 }
@@ -159,7 +172,7 @@ impl<K: Ord + Clone> Line<K> {
         if jobs.is_empty() {
             self.entries.remove(key);
         }
-        self.free < before
+        self.given < before
     }
 
     /// Nobody waits and nobody was let through, as for a process that does not lead.
@@ -179,7 +192,7 @@ impl<K: Ord + Clone> Line<K> {
     }
 
     fn has_concurrent_room(&self, unfinished: usize) -> bool {
-        self.limits.concurrent_runs.is_none_or(|cap| unfinished.saturating_add(self.free) < cap)
+        self.limits.concurrent_runs.is_none_or(|cap| unfinished.saturating_add(self.given) < cap)
     }
 
     /// A clock that was stepped back makes nobody wait longer than a second.

@@ -166,12 +166,14 @@ impl<'a> Look<'a> {
         let report = status::report(&self);
         status::tell(&mut self, &report);
         let mut effects = std::mem::take(&mut self.first);
-        if start::needs_config(&mut self) {
-            effects.push(Effect::EnsureConfig);
-        }
+        let config = start::needs_config(&mut self).then_some(Effect::EnsureConfig);
+        // Where it has failed, that is told before it is tried again.
+        let (at_once, later) = if start::has_failed_config(&self) { (None, config) } else { (config, None) };
+        effects.extend(at_once);
         if self.state != self.obs.state || report != self.obs.report {
             effects.push(Effect::Record(Box::new(Record { state: self.state, report, news: self.news })));
         }
+        effects.extend(later);
         effects.append(&mut self.starts);
         effects.append(&mut self.then);
         Decision { effects, wake: self.wake }

@@ -202,7 +202,7 @@ pub struct Waiting {
 /// Longest pause between attempts at a call that failed or was refused (R38).
 pub const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
-/// The API server's "no" to a create.
+/// The API server's "no" to a create, or its silence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Why.
@@ -216,8 +216,10 @@ pub struct Refusal {
 /// Kinds of refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalCause {
-    /// Admission, quota or validation said no (R39).
+    /// Admission, quota or validation said no, or could not be asked (R39).
     Rejected,
+    /// It was sent twice and not answered (R38).
+    Unanswered,
     /// The name is taken by an object that is about to go (R10).
     NameBusy,
     /// The name is taken by a foreign object (R10).

@@ -139,6 +139,25 @@ fn a_place_is_taken_from_the_moment_it_is_given() {
     assert_eq!(world.line.admit(0, world.now), [2]);
 }
 
+// R38: a place in doubt counts until somebody knows better; then its start waits behind those that have waited.
+#[test]
+fn a_start_in_doubt_keeps_its_place_and_then_goes_to_the_back() {
+    let mut world = World::new(Limits { concurrent_runs: Some(1), starts_per_second: None });
+    for run in [1, 2] {
+        world.line.join(&run, "job", world.now, world.now);
+    }
+    assert_eq!(world.line.admit(0, world.now), [1]);
+    assert!(!world.line.join(&1, "job", world.now, world.now));
+    world.line.doubt(&1, "job");
+    assert!(world.line.admit(0, world.now).is_empty());
+    let later = world.now + SignedDuration::from_secs(1);
+    assert!(world.line.join(&1, "job", later, later));
+    assert_eq!(world.line.waiting(), 2);
+    assert_eq!(world.line.admit(0, later), [2]);
+    assert!(world.line.leave(&2, |_, _| false));
+    assert_eq!(world.line.admit(0, later), [1]);
+}
+
 // A clock that was stepped back does not close the line.
 #[test]
 fn a_stepped_clock_delays_by_a_second_at_most() {

@@ -138,6 +138,36 @@ fn a_refused_start_keeps_no_others_waiting() {
     assert!(again.is_sorted_by_key(|(_, due)| *due));
 }
 
+// R33, R38: nor does one whose create is not answered, once a live GET has shown that it made no Job.
+#[test]
+fn a_start_without_an_answer_goes_to_the_back_of_the_line() {
+    let mut world = full(every("0 * * * *"), at("10:59:00"));
+    world.advance_to(at("11:00:00"));
+    world.creates = Creates::Lost;
+    world.let_through(&tick("11:00:00"));
+    assert_eq!((world.asked_for.len(), world.looked_up.len()), (1, 0));
+    world.advance_to(at("11:00:30"));
+    assert_eq!(world.looked_up, [tick("11:00:00")]);
+    assert_eq!(world.asked_for.len(), 2);
+    assert!(world.asked_for[1].1 > at("11:00:00"), "{:?}", world.asked_for);
+
+    world.creates = Creates::Work;
+    world.let_through(&tick("11:00:00"));
+    assert_eq!(world.created.len(), 1);
+}
+
+// R33, R34: and where it has made the Job, that is found and no place is asked for.
+#[test]
+fn a_start_without_an_answer_that_made_its_job_is_found() {
+    let mut world = full(every("0 * * * *"), at("10:59:00"));
+    world.advance_to(at("11:00:00"));
+    world.creates = Creates::Unanswered;
+    world.let_through(&tick("11:00:00"));
+    world.advance_to(at("11:00:30"));
+    assert_eq!((world.created.len(), world.asked_for.len()), (1, 1));
+    assert!(world.state.claims.is_empty());
+}
+
 // R8, R27: nor does what has no ConfigMap yet take a place, or a trigger its annotation; and no cap is passed by.
 #[test]
 fn the_config_map_comes_before_the_place() {

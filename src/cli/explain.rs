@@ -18,6 +18,7 @@ use scheduler::report::ConditionKind;
 use scheduler::{Decision, Effect, decide};
 use serde::de::DeserializeOwned;
 
+use crate::api_error::words;
 use crate::args::{ServerArgs, pod_namespace};
 use crate::index::{Index, IndexedRun, Key};
 use crate::leader::LEASE_NAME;
@@ -59,13 +60,13 @@ pub struct ExplainArgs {
 enum ExplainError {
     #[error(transparent)]
     Server(#[from] Preflight),
-    #[error("no client can be made for the API server: {0}")]
+    #[error("no client can be made for the API server: {}", words(.0))]
     Client(kube::Error),
     #[error("there is no Run {0}; `kubectl get runs.runs.marmotdata.io --all-namespaces` shows which there are")]
     NoRun(Key),
     #[error("Run {0} cannot be read: {1}")]
     Broken(Key, String),
-    #[error("cannot read {what}: {source}")]
+    #[error("cannot read {what}: {}", words(source))]
     Api { what: &'static str, source: kube::Error },
 }
 
@@ -179,8 +180,7 @@ async fn leader(client: &Client, namespace: Option<&str>) -> Leader {
     let named = ListParams::default().fields(&format!("metadata.name={LEASE_NAME}"));
     let leases = match leases.list(&named).await {
         Ok(leases) => leases.items,
-        Err(kube::Error::Api(status)) => return Leader::Unseen(status.message.clone()),
-        Err(error) => return Leader::Unseen(error.to_string()),
+        Err(error) => return Leader::Unseen(words(&error)),
     };
     // Several operators may each have a namespace: the newest sign of life counts.
     let held = leases.into_iter().filter_map(|lease| {

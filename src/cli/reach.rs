@@ -8,7 +8,7 @@ use clap::Args;
 use http::{Request, StatusCode, Uri};
 use kube::client::Body;
 
-use crate::preflight;
+use crate::api_error::words;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ async fn ask(url: &Uri) -> Result<StatusCode, String> {
     config.default_retry = false;
     // Nothing is checked against it, and an ingestion image may have none.
     config.root_cert = Some(Vec::new());
-    let client = kube::Client::try_from(config).map_err(|error| preflight::chain(&error))?;
-    let response = client.send(request).await.map_err(|error| preflight::chain(&error))?;
+    let client = kube::Client::try_from(config).map_err(|error| words(&error))?;
+    let response = client.send(request).await.map_err(|error| words(&error))?;
     Ok(response.status())
 }

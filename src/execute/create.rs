@@ -14,6 +14,7 @@ use scheduler::observation::RefusalCause;
 use tracing::debug;
 
 use super::{ExecuteError, Executor, Plan, belongs_to, is_refusal, name, namespace};
+use crate::api_error::words;
 use crate::events;
 use crate::light::LightJob;
 use crate::metrics::{Resource, Verb};
@@ -54,14 +55,20 @@ impl Executor {
             }
             Err(ExecuteError::Api { source, .. }) if is_refusal(&source) => {
                 plan.memory.in_doubt.remove(&order.name);
-                self.refused(plan, order, cause_of_refusal(&source), &source.to_string());
+                self.refused(plan, order, cause_of_refusal(&source), &words(&source));
                 Ok(())
             }
             Err(error @ ExecuteError::NotLeading) => {
                 plan.memory.in_doubt.remove(&order.name);
                 Err(error)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                // Once may be a moment of the API server's own; twice keeps the run from starting.
+                if let Some((cause, message)) = trouble(&error).filter(|_| again) {
+                    self.refused(plan, order, cause, &message);
+                }
+                Err(error)
+            }
         }
     }
 
@@ -106,6 +113,20 @@ impl Executor {
         if plan.memory.refuse(&order.name, cause, message, self.clock.now()) {
             self.events.publish(&plan.run.object_ref(&()), events::refused(&order.name, namespace(&plan.run), message));
         }
+    }
+}
+
+/// What keeps the API server from making an object, where it is there and has not said no: mostly a webhook.
+pub(super) fn trouble(error: &ExecuteError) -> Option<(RefusalCause, String)> {
+    match error {
+        ExecuteError::Timeout { .. } => {
+            let message = "no answer in time; an admission webhook may hold it up";
+            Some((RefusalCause::Unanswered, message.to_owned()))
+        }
+        ExecuteError::Api { source, .. } if matches!(source.as_ref(), kube::Error::Api(status) if status.code == 500) => {
+            Some((RefusalCause::Rejected, words(source)))
+        }
+        _ => None,
     }
 }
 

@@ -29,6 +29,11 @@ pub(super) fn is_awaited(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool 
     }
     match places.get(job) {
         Some(Place::Free) => false,
+        // Before another create: has that one made the Job? Only the place of one that has not is free again.
+        Some(Place::InDoubt) if !process.absent.contains(job) => {
+            look.then.push(Effect::LookUpJob(job.to_owned()));
+            true
+        }
         Some(Place::Waiting { cap, since }) => {
             // What passes at once is not worth a write.
             let telling = since.saturating_add(TELLING).unwrap_or(*since);
@@ -39,10 +44,11 @@ pub(super) fn is_awaited(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool 
             }
             true
         }
-        None => {
+        place @ (Some(Place::InDoubt) | None) => {
             let due = match claim.kind {
-                // To the back: however many are refused again and again, they are not to keep the others from starting.
-                _ if process.refused.contains_key(job) => look.now,
+                // To the back: however many are refused, or not answered, again and again, they are not to keep the others
+                // from starting.
+                _ if place.is_some() || process.refused.contains_key(job) => look.now,
                 RunKind::Scheduled => claim.tick.unwrap_or(claim.claimed_at),
                 _ => claim.claimed_at,
             };
@@ -54,7 +60,8 @@ pub(super) fn is_awaited(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool 
 
 /// A start of this Run waits for a place, or has just been given one.
 pub(super) fn is_delayed(look: &Look<'_>) -> bool {
-    look.obs.process.places.as_ref().is_some_and(|places| !places.is_empty())
+    let mut places = look.obs.process.places.iter().flat_map(|places| places.values());
+    places.any(|place| *place != Place::InDoubt)
 }
 
 const fn explain(cap: Cap) -> &'static str {

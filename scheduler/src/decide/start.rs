@@ -140,6 +140,11 @@ pub(super) fn has_config(look: &Look<'_>) -> bool {
     look.obs.config_hash.as_ref() == Some(&look.obs.spec.config_hash)
 }
 
+/// The API server did not take it.
+pub(super) fn has_failed_config(look: &Look<'_>) -> bool {
+    look.obs.process.refused.contains_key(names::CONFIG)
+}
+
 fn verdict(look: &Look<'_>, job: &str, claim: &Claim) -> Verdict {
     if look.obs.run.is_deleting() {
         return match claim.kind {
@@ -194,11 +199,11 @@ fn reason_overtaken(look: &Look<'_>, job: &str) -> SkipReason {
         Some(RefusalCause::Rejected | RefusalCause::NamespaceTerminating) => SkipReason::Rejected,
         Some(RefusalCause::NameBusy | RefusalCause::NameConflict) => SkipReason::NameConflict,
         // It, or what goes before it.
-        None if place::is_delayed(look) => SkipReason::CapReached,
+        Some(RefusalCause::Unanswered) | None if place::is_delayed(look) => SkipReason::CapReached,
         None if look.obs.spec.policy == ConcurrencyPolicy::Replace && look.is_busy_beside(job) => {
             SkipReason::Superseded
         }
-        None => SkipReason::Missed,
+        Some(RefusalCause::Unanswered) | None => SkipReason::Missed,
     }
 }
 

@@ -38,9 +38,16 @@ impl World {
             }
         };
         self.process.absent.clear();
-        // A place that was not used is given back; one that was used is taken by the Job.
+        // A place that was not used is given back; one that was used is taken by the Job, if there is one.
         if let Some(places) = &mut self.process.places {
-            places.retain(|_, place| *place != Place::Free);
+            let in_doubt = &self.process.in_doubt;
+            places.iter_mut().filter(|(job, _)| in_doubt.contains_key(*job)).for_each(|(_, place)| {
+                if *place == Place::Free {
+                    *place = Place::InDoubt;
+                }
+            });
+            let claims = &self.state.claims;
+            places.retain(|job, place| *place != Place::Free && claims.contains_key(job));
         }
     }
 
@@ -178,7 +185,10 @@ impl World {
                 return true;
             }
             Creates::Lost => {
-                self.process.in_doubt.insert(name, order.attempt);
+                // Twice without an answer is told.
+                if self.process.in_doubt.insert(name.clone(), order.attempt).is_some() {
+                    self.refuse(&name, RefusalCause::Unanswered);
+                }
                 return false;
             }
             _ if self.jobs.contains_key(&name) => {
