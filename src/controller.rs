@@ -25,6 +25,8 @@ use crate::watch::Synced;
 
 /// A Run whose decisions do not come to rest within so many steps is a bug; it must not starve the others.
 const MAX_STEPS: usize = 32;
+/// Of failures in a row the second is told, and each after so many more.
+const TELLING: u32 = 30;
 
 /// The loop's parts.
 pub struct Controller {
@@ -90,9 +92,10 @@ impl Controller {
         let term = term.filter(|term| self.synced.is_complete() && term.holds(&self.clock));
         let Some(term) = term else { return self.ticker.arm(key, None) };
         let mut memory = self.memory.remove(key).map(|(_, memory)| memory).unwrap_or_default();
+        let in_doubt = memory.in_doubt.clone();
         let rest = self.steps(key, &term, &mut memory).await;
         if let Some(places) = &self.executor.places {
-            places.settle(key, &self.index, &memory);
+            places.settle(key, &self.index, &memory, &in_doubt);
         }
         let Some(rest) = rest else {
             self.looks.iter().for_each(|looks| looks.forget(key));
@@ -111,6 +114,10 @@ impl Controller {
             Rest::Failed(ExecuteError::NotLeading, _) => None,
             Rest::Failed(error, wake) => {
                 report(key, &error);
+                // Once is nothing, and then every five minutes is enough.
+                if let Some(indexed) = self.index.run(key).filter(|_| memory.failures % TELLING == 1) {
+                    self.executor.tell_failure(&indexed.run, &error);
+                }
                 memory.hangs |= matches!(error, ExecuteError::Timeout { .. });
                 let again = self.clock.now().saturating_add(memory.back_off()).unwrap_or(Timestamp::MAX);
                 Some(wake.map_or(again, |wake| wake.min(again)))
@@ -145,6 +152,7 @@ impl Controller {
             let mut process = memory.process(&self.holder, term.number(), &absent);
             process.places = self.executor.places.as_ref().map(|places| places.of(key));
             let mut observation = observe(&indexed, &self.index, process, &self.executor.defaults);
+            memory.forget_mended(&mut observation);
             if let Err(error) = self.executor.explain_ends(term, &key.namespace, memory, &mut observation).await {
                 return Some(Rest::Failed(error, wake));
             }
@@ -224,6 +232,7 @@ mod tests {
     use kube::Client;
     use kube::client::Body;
     use scheduler::caps::{Limits, Place};
+    use scheduler::names;
     use serde_json::{Value, json};
     use tower::{BoxError, service_fn};
 
@@ -313,7 +322,9 @@ mod tests {
     #[tokio::test]
     async fn the_news_of_a_write_without_an_answer_is_told() {
         let (controller, asked) = controller(Synced::complete(), false);
-        let events = || asked.lock().unwrap().iter().filter(|(call, _)| call.ends_with("/events")).count();
+        let is_news = |body: &Value| body["reason"] != "FailedUpdate";
+        let events =
+            || asked.lock().unwrap().iter().filter(|(call, body)| call.ends_with("/events") && is_news(body)).count();
         let mut run = run();
         controller.look(&apply(&controller, &run)).await;
         let stored =
@@ -342,6 +353,57 @@ mod tests {
         assert_eq!(events(), 1);
     }
 
+    // R38: where its status cannot be written, only an event can say so; once may be nothing.
+    #[tokio::test]
+    async fn what_cannot_be_written_is_told_the_second_time() {
+        let (controller, asked) = controller(Synced::complete(), false);
+        let key = apply(&controller, &run());
+        controller.look(&key).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(asked.lock().unwrap().iter().all(|(call, _)| !call.ends_with("/events")));
+        for _ in 0..3 {
+            controller.look(&key).await;
+        }
+        let told = || {
+            let asked = asked.lock().unwrap();
+            let events = asked.iter().filter(|(call, _)| call.ends_with("/events"));
+            events.map(|(_, body)| (body["reason"].clone(), body["note"].clone())).collect::<Vec<_>>()
+        };
+        let wait = async {
+            while told().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap();
+        assert_eq!(told().len(), 1, "{:?}", told());
+        assert_eq!(told()[0].0, "FailedUpdate");
+    }
+
+    // R8, R39: whoever made the ConfigMap what it should be, nothing refuses it any more.
+    #[tokio::test]
+    async fn a_config_map_that_is_there_is_not_refused() {
+        let (mut controller, _) = controller(Synced::complete(), false);
+        controller.executor.defaults = Defaults {
+            marmot: crate::marmot::Address::given("http://marmot"),
+            image: "marmot".to_owned(),
+            ..Defaults::default()
+        };
+        let key = apply(&controller, &run());
+        let is_refused = || controller.memory.get(&key).unwrap().refused.contains_key(names::CONFIG);
+        for refused in [false, true] {
+            controller.look(&key).await;
+            assert_eq!(is_refused(), refused);
+        }
+        let indexed = controller.index.run(&key).unwrap();
+        let text = crate::pipeline::render("orders", indexed.run.spec.runs.get()).unwrap();
+        let mut metadata = crate::objects::config_map(&indexed.run, &text).metadata;
+        (metadata.uid, metadata.resource_version) = (Some("2".to_owned()), Some("7".to_owned()));
+        let hash = crate::objects::content_hash(&text);
+        controller.index.apply_config(&crate::light::LightConfigMap { metadata, hash });
+        controller.look(&key).await;
+        assert!(!is_refused());
+    }
+
     // A Run that goes while nobody knows what became of its create gives its place back: else it is nobody's for ever.
     #[tokio::test]
     async fn a_run_that_is_gone_keeps_no_place() {
@@ -353,7 +415,7 @@ mod tests {
         tokio::spawn(async move { turns.run(&index, &synced, leadership).await });
         let key = Key { namespace: "sales".into(), name: "orders".into() };
         let now = controller.clock.now();
-        places.ask(&key, "orders-1", now.saturating_sub(SignedDuration::from_secs(1)).unwrap());
+        places.ask(&key, "orders-1", now.saturating_sub(SignedDuration::from_secs(1)).unwrap(), false);
         while places.of(&key).get("orders-1") != Some(&Place::Free) {
             tokio::task::yield_now().await;
         }

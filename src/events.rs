@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 const BACKLOG: usize = 1024;
 const ACTION_RUN: &str = "Run";
 const FAILED_CREATE: &str = "FailedCreate";
+const FAILED_UPDATE: &str = "FailedUpdate";
 const FORBIDDEN: &str = "ConcurrencyForbidden";
 const TRIGGER_QUEUED: &str = "TriggerQueued";
 /// Time limit of one write: those that follow must not wait for ever.
@@ -90,7 +91,7 @@ impl Events {
 /// It may be told again and again of the same Run and Job: then it is counted in the event that is there, whose words stay.
 /// Whatever else is told has words of its own.
 fn may_repeat(event: &Event) -> bool {
-    [FAILED_CREATE, FORBIDDEN, TRIGGER_QUEUED].contains(&event.reason.as_str())
+    [FAILED_CREATE, FAILED_UPDATE, FORBIDDEN, TRIGGER_QUEUED].contains(&event.reason.as_str())
 }
 
 /// The event for a piece of news.
@@ -139,6 +140,12 @@ pub fn event_for(news: &News, namespace: &str) -> Event {
 pub fn refused(job: &str, namespace: &str, message: &str) -> Event {
     let note = format!("Error creating Job {job}: {message}");
     about(job, namespace, event(EventType::Warning, FAILED_CREATE, &note))
+}
+
+/// The event for a call that fails again and again (R38).
+#[must_use]
+pub fn failed(message: &str) -> Event {
+    event(EventType::Warning, FAILED_UPDATE, &format!("It is tried again: {message}"))
 }
 
 /// The event for a deleted stray (R33).

@@ -86,6 +86,34 @@ pub enum ExecuteError {
     },
 }
 
+impl ExecuteError {
+    /// What keeps the API server from doing it, where that is not trouble of its own, and everybody's: mostly admission.
+    fn trouble(&self) -> Option<(RefusalCause, String)> {
+        match self {
+            Self::Timeout { .. } => {
+                Some((RefusalCause::Unanswered, "no answer in time; an admission webhook may hold it up".to_owned()))
+            }
+            Self::Api { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) if matches!(status.code, 429 | 503 | 504) => None,
+                kube::Error::Api(_) => Some((RefusalCause::Rejected, words(source))),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Keeps the Run from going on, and stands in no condition of it: creates do (R39).
+    fn is_told_by_event(&self) -> bool {
+        match self {
+            Self::Timeout { operation, .. } | Self::Api { operation, .. } => {
+                *operation != Verb::Create && self.trouble().is_some()
+            }
+            Self::Kept { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// What all looks share.
 pub struct Executor {
     /// For everything but leases.
@@ -129,10 +157,12 @@ impl Executor {
             Effect::EnsureConfig => self.ensure_config(plan).await,
             Effect::Record(record) => self.record(plan, record).await,
             Effect::TakeTrigger(claim) => self.take_trigger(plan, claim).await,
-            Effect::AskForPlace { job, due } => {
-                if let Some(places) = &self.places {
-                    places.ask(&Key::of(&plan.run.metadata), job, *due);
-                }
+            Effect::AskForPlace { job, due, again } => {
+                self.places.iter().for_each(|places| places.ask(&Key::of(&plan.run.metadata), job, *due, *again));
+                Ok(())
+            }
+            Effect::ReturnPlace(job) => {
+                self.places.iter().for_each(|places| places.give_back(&Key::of(&plan.run.metadata), job));
                 Ok(())
             }
             Effect::CreateJob(order) => self.create_job(plan, order).await,
@@ -145,6 +175,13 @@ impl Executor {
             Effect::DeleteCronJob(uid) => self.delete_cron_job(plan, uid).await,
             Effect::AddFinalizer => self.set_finalizer(plan, true).await,
             Effect::ReleaseFinalizer => self.set_finalizer(plan, false).await,
+        }
+    }
+
+    /// Tells of a call that has failed twice: where the Run itself cannot be written, nothing else of it says so.
+    pub fn tell_failure(&self, run: &Run, error: &ExecuteError) {
+        if error.is_told_by_event() {
+            self.events.publish(&run.object_ref(&()), events::failed(&error.to_string()));
         }
     }
 
@@ -297,7 +334,7 @@ impl Executor {
                 Ok(())
             }
             Err(error) => {
-                if let Some((cause, message)) = create::trouble(&error).filter(|_| plan.memory.failures > 0) {
+                if let Some((cause, message)) = error.trouble().filter(|_| plan.memory.failures > 0) {
                     plan.memory.refuse(names::CONFIG, cause, &message, self.clock.now());
                 }
                 Err(error)

@@ -60,6 +60,14 @@ impl Memory {
         news
     }
 
+    /// The ConfigMap is as it should be, whoever made it so: nothing refuses it any more.
+    pub fn forget_mended(&mut self, observation: &mut Observation) {
+        if observation.config_hash.as_ref() == Some(&observation.spec.config_hash) {
+            self.refused.remove(names::CONFIG);
+            observation.process.refused.remove(names::CONFIG);
+        }
+    }
+
     /// At rest: forgets what concerns neither a claim nor the ConfigMap nor an unfinished Job any more.
     pub fn tidy(&mut self, observation: &Observation) {
         let claims = &observation.state.claims;

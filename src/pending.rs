@@ -22,9 +22,15 @@ pub fn why(pods: &[Pod]) -> Option<Problem> {
     if status.phase.as_deref() != Some("Pending") {
         return containers.find_map(never_ran);
     }
+    // With init containers all containers wait in these words, until the first of them runs.
+    let initializes = status.init_container_statuses.iter().flatten().any(has_begun);
     let waiting = |container: &ContainerStatus| {
         let waiting = container.state.as_ref()?.waiting.as_ref()?;
-        let reason = waiting.reason.as_deref().filter(|reason| *reason != "PodInitializing")?;
+        let reason = match waiting.reason.as_deref()? {
+            "PodInitializing" if initializes => return None,
+            "PodInitializing" => "ContainerCreating",
+            reason => reason,
+        };
         Some(explain(&container.image, reason, waiting.message.as_deref().unwrap_or_default()))
     };
     let unscheduled = || {
@@ -35,6 +41,10 @@ pub fn why(pods: &[Pod]) -> Option<Problem> {
         Some(problem(condition.reason.as_deref().unwrap_or("Unschedulable"), condition.message.as_deref()?))
     };
     containers.find_map(waiting).or_else(unscheduled)
+}
+
+fn has_begun(container: &ContainerStatus) -> bool {
+    container.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
 }
 
 /// Its program could not be started; the Job makes another pod, which will end the same way.
@@ -52,7 +62,8 @@ fn explain(image: &str, reason: &str, message: &str) -> Problem {
         }
         "ContainerCreating" => problem(
             reason,
-            "a volume is not ready; a Secret or ConfigMap that it names may be missing (`kubectl describe pod` says which)",
+            "a volume is not ready, or its image is still being pulled; a Secret or ConfigMap that a volume names may be \
+             missing (`kubectl describe pod` says which)",
         ),
         "CreateContainerError" | "RunContainerError" => problem(reason, &start_error::explain(image, message)),
         "CreateContainerConfigError" if message.contains("runAsNonRoot") => {
@@ -84,6 +95,15 @@ mod tests {
         }] })
     }
 
+    /// All wait in the words of the kubelet for pods with init containers, but that one is in this state.
+    fn initializes(init: &Value) -> Value {
+        let mut status = waits("PodInitializing", "");
+        let container = json!({ "name": "runner", "image": "example.org/operator:1", "imageID": "", "ready": false,
+            "restartCount": 0, "state": init });
+        status["initContainerStatuses"] = json!([container]);
+        status
+    }
+
     fn never_ran_pod(reason: &str) -> Value {
         let message =
             "runc create failed: unable to start container process: exec: \"marmot\": executable file not found";
@@ -104,7 +124,9 @@ mod tests {
     #[case(never_ran_pod("StartError"), Some(("StartError", "has no program marmot")))]
     #[case(never_ran_pod("Error"), None)]
     #[case(waits("ContainerCreating", ""), Some(("ContainerCreating", "Secret")))]
-    #[case(waits("PodInitializing", ""), None)]
+    #[case(initializes(&json!({ "waiting": { "reason": "PodInitializing" } })), Some(("ContainerCreating", "Secret")))]
+    #[case(initializes(&json!({ "running": {} })), None)]
+    #[case(initializes(&json!({ "terminated": { "exitCode": 0 } })), None)]
     #[case(json!({ "phase": "Running" }), None)]
     #[case(json!({ "phase": "Pending", "conditions": [{ "type": "PodScheduled", "status": "False",
         "reason": "Unschedulable", "message": "0/1 nodes are available" }] }), Some(("Unschedulable", "0/1 nodes")))]

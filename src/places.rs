@@ -60,10 +60,10 @@ impl Places {
     }
 
     /// Puts a start in line. What it is told stands in [`Places::of`] from now on.
-    pub fn ask(&self, key: &Key, job: &str, due: Timestamp) {
+    pub fn ask(&self, key: &Key, job: &str, due: Timestamp, again: bool) {
         let now = self.clock.now();
         let mut state = self.lock();
-        if state.line.join(key, job, due, now) {
+        if state.line.join(key, job, due, again, now) {
             self.admit(&mut state, now, Some(key));
             if let Some(Place::Waiting { cap, .. }) = state.line.places(key).get(job) {
                 self.metrics.start_delayed(*cap);
@@ -71,13 +71,25 @@ impl Places {
         }
     }
 
+    /// A start that had a place gives it back.
+    pub fn give_back(&self, key: &Key, job: &str) {
+        self.leave(&mut self.lock(), key, |other, _| other != job);
+    }
+
     /// After a look: starts that have a place and have not used it give it back; so do those that used it, whose Job counts
-    /// by itself. Those whose create was not answered stay as long as they are claimed, and those that wait.
-    pub fn settle(&self, key: &Key, index: &Index, memory: &Memory) {
+    /// by itself. Those whose create was not answered in this look stay as long as they are claimed, and those that wait.
+    /// `before` are the creates that were in doubt before it.
+    pub fn settle(&self, key: &Key, index: &Index, memory: &Memory, before: &BTreeMap<String, i32>) {
         let claims = index.run(key).map(|indexed| status::record(&indexed.run).claims).unwrap_or_default();
         let mut state = self.lock();
-        memory.in_doubt.keys().for_each(|job| state.line.doubt(key, job));
-        state.line.leave(key, |job, place| place != Place::Free && claims.contains_key(job));
+        // Each create that is sent has an attempt of its own.
+        let sent = memory.in_doubt.iter().filter(|(job, attempt)| before.get(*job) != Some(attempt));
+        sent.for_each(|(job, _)| state.line.doubt(key, job));
+        self.leave(&mut state, key, |job, place| place != Place::Free && claims.contains_key(job));
+    }
+
+    fn leave(&self, state: &mut State, key: &Key, stays: impl Fn(&str, Place) -> bool) {
+        state.line.leave(key, stays);
         if state.line.waiting() > 0 {
             self.changed.notify_one();
         }
@@ -133,7 +145,7 @@ impl Places {
             for (job, claim) in status::record(&indexed.run).claims {
                 let due = claim.tick.unwrap_or(claim.claimed_at);
                 if claim.kind != RunKind::Teardown && due <= now {
-                    line.join(&key, &job, due, now);
+                    line.join(&key, &job, due.min(now), false, now);
                 }
             }
         }
@@ -178,8 +190,8 @@ mod tests {
         for (number, waits) in [(2, true), (1, false)] {
             let index = Index::default();
             let key = index.apply_run(run(number)).unwrap().unwrap();
-            places.ask(&key, "orders-trigger-2", Timestamp::UNIX_EPOCH);
-            places.settle(&key, &index, &Memory::default());
+            places.ask(&key, "orders-trigger-2", Timestamp::UNIX_EPOCH, false);
+            places.settle(&key, &index, &Memory::default(), &BTreeMap::new());
             assert_eq!(places.of(&key).contains_key("orders-trigger-2"), waits, "{number}");
         }
     }

@@ -1,6 +1,7 @@
 //! Caps across all Runs: how many may run together, and how many may start in a second.
 //!
-//! A start that a cap holds back waits in a [`Line`]: first due, first served, over all Runs and kinds but teardowns. It
+//! A start that a cap holds back waits in a [`Line`]: first due, first served, over all Runs and kinds but teardowns; one
+//! that was tried in vain waits beside those that have not been tried, and takes turns with them. It
 //! keeps its claim (R33) and is never lost: it starts when a place is free, or stands in the ledger when a newer tick of
 //! its Run has come due before (R15, R16).
 
@@ -42,6 +43,8 @@ pub enum Place {
         cap: Cap,
         /// When it asked.
         since: Timestamp,
+        /// It is in line as if it had asked then.
+        due: Timestamp,
     },
 }
 
@@ -49,7 +52,12 @@ pub enum Place {
 #[derive(Clone, Debug)]
 pub struct Line<K> {
     limits: Limits,
-    waiting: BTreeSet<(Timestamp, K, String)>,
+    /// Those that have not been tried yet, and those that have: they take turns, so that neither keeps the other waiting,
+    /// however many are refused again and again.
+    fresh: BTreeSet<(Timestamp, K, String)>,
+    again: BTreeSet<(Timestamp, K, String)>,
+    /// The next turn is that of those that have been tried.
+    turn_of_again: bool,
     entries: BTreeMap<K, BTreeMap<String, Entry>>,
     /// Starts that were let through and whose Job is not among the unfinished yet.
     given: usize,
@@ -60,6 +68,7 @@ pub struct Line<K> {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     due: Timestamp,
+    again: bool,
     place: Place,
 }
 
@@ -86,26 +95,33 @@ impl<K: Ord + Clone> Line<K> {
     /// An empty line.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
-        Self { limits, waiting: BTreeSet::new(), entries: BTreeMap::new(), given: 0, starts: VecDeque::new() }
+        Self {
+            limits,
+            fresh: BTreeSet::new(),
+            again: BTreeSet::new(),
+            turn_of_again: false,
+            entries: BTreeMap::new(),
+            given: 0,
+            starts: VecDeque::new(),
+        }
     }
 
-    /// A start that was due at `due` joins the line, unless it is in it; one that was in doubt gives its place back and
-    /// joins anew. Whether it is new.
-    pub fn join(&mut self, key: &K, job: &str, due: Timestamp, now: Timestamp) -> bool {
+    /// A start that was due at `due` joins the line, unless it is in it. `again`: it has been tried in vain. Whether it is
+    /// new.
+    pub fn join(&mut self, key: &K, job: &str, due: Timestamp, again: bool, now: Timestamp) -> bool {
         self.forget_starts(now);
         let jobs = self.entries.entry(key.clone()).or_default();
-        match jobs.get(job).map(|entry| entry.place) {
-            None => {}
-            Some(Place::InDoubt) => self.given = self.given.saturating_sub(1),
-            Some(Place::Free | Place::Waiting { .. }) => return false,
+        if jobs.contains_key(job) {
+            return false;
         }
         let full = self.limits.starts_per_second.is_some_and(|cap| self.starts.len() >= cap);
         let cap = match self.limits.concurrent_runs {
             Some(_) if !full => Cap::ConcurrentRuns,
             _ => Cap::StartsPerSecond,
         };
-        jobs.insert(job.to_owned(), Entry { due, place: Place::Waiting { cap, since: now } });
-        self.waiting.insert((due, key.clone(), job.to_owned()));
+        jobs.insert(job.to_owned(), Entry { due, again, place: Place::Waiting { cap, since: now, due } });
+        let waiting = if again { &mut self.again } else { &mut self.fresh };
+        waiting.insert((due, key.clone(), job.to_owned()));
         true
     }
 
@@ -115,7 +131,7 @@ impl<K: Ord + Clone> Line<K> {
         self.forget_starts(now);
         let mut admitted = Vec::new();
         while self.has_room(unfinished) {
-            let Some((_, key, job)) = self.waiting.pop_first() else { break };
+            let Some((_, key, job)) = self.pop() else { break };
             if let Some(entry) = self.entries.get_mut(&key).and_then(|jobs| jobs.get_mut(&job)) {
                 entry.place = Place::Free;
                 self.given = self.given.saturating_add(1);
@@ -133,7 +149,7 @@ impl<K: Ord + Clone> Line<K> {
     pub fn opens_at(&self, unfinished: usize) -> Option<Timestamp> {
         let first = self.starts.front()?;
         let full = self.limits.starts_per_second.is_some_and(|cap| self.starts.len() >= cap);
-        let blocked = self.waiting.is_empty() || !self.has_concurrent_room(unfinished);
+        let blocked = self.waiting() == 0 || !self.has_concurrent_room(unfinished);
         (full && !blocked).then(|| first.saturating_add(SECOND).unwrap_or(Timestamp::MAX))
     }
 
@@ -157,13 +173,14 @@ impl<K: Ord + Clone> Line<K> {
     pub fn leave(&mut self, key: &K, stays: impl Fn(&str, Place) -> bool) -> bool {
         let Some(jobs) = self.entries.get_mut(key) else { return false };
         let before = self.given;
-        let (waiting, given) = (&mut self.waiting, &mut self.given);
+        let (fresh, again, given) = (&mut self.fresh, &mut self.again, &mut self.given);
         jobs.retain(|job, entry| {
             let stays = stays(job, entry.place);
             match entry.place {
                 _ if stays => {}
                 Place::Free | Place::InDoubt => *given = given.saturating_sub(1),
                 Place::Waiting { .. } => {
+                    let waiting = if entry.again { &mut *again } else { &mut *fresh };
                     waiting.remove(&(entry.due, key.clone(), job.clone()));
                 }
             }
@@ -183,7 +200,14 @@ impl<K: Ord + Clone> Line<K> {
     /// How many wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.fresh.len().saturating_add(self.again.len())
+    }
+
+    fn pop(&mut self) -> Option<(Timestamp, K, String)> {
+        let (first, second) =
+            if self.turn_of_again { (&mut self.again, &mut self.fresh) } else { (&mut self.fresh, &mut self.again) };
+        self.turn_of_again = !self.turn_of_again;
+        first.pop_first().or_else(|| second.pop_first())
     }
 
     fn has_room(&self, unfinished: usize) -> bool {

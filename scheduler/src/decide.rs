@@ -51,6 +51,7 @@ pub fn decide(observation: &Observation, now: Timestamp) -> Decision {
         trigger::plan(&mut look);
     }
     start::judge(&mut look);
+    place::resolve(&mut look);
     history::prune(&mut look);
     pending::ask(&mut look);
     look.conclude()
@@ -167,15 +168,15 @@ impl<'a> Look<'a> {
         status::tell(&mut self, &report);
         let mut effects = std::mem::take(&mut self.first);
         let config = start::needs_config(&mut self).then_some(Effect::EnsureConfig);
-        // Where it has failed, that is told before it is tried again.
+        // Where it has failed, that is told first, and nothing else waits for it.
         let (at_once, later) = if start::has_failed_config(&self) { (None, config) } else { (config, None) };
         effects.extend(at_once);
         if self.state != self.obs.state || report != self.obs.report {
             effects.push(Effect::Record(Box::new(Record { state: self.state, report, news: self.news })));
         }
-        effects.extend(later);
         effects.append(&mut self.starts);
         effects.append(&mut self.then);
+        effects.extend(later);
         Decision { effects, wake: self.wake }
     }
 }

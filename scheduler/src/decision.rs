@@ -34,7 +34,11 @@ pub enum Effect {
         job: String,
         /// First due, first served.
         due: Timestamp,
+        /// It has been tried in vain.
+        again: bool,
     },
+    /// Give the place of this Job back: its create was not answered and has made none.
+    ReturnPlace(String),
     /// Delete a Job by UID.
     DeleteJob(Deletion),
     /// Ask the API server itself whether a Job exists, because the cache does not show it (R33).
@@ -71,6 +75,7 @@ impl Effect {
             Self::TakeTrigger(_) => "TakeTrigger",
             Self::CreateJob(_) => "CreateJob",
             Self::AskForPlace { .. } => "AskForPlace",
+            Self::ReturnPlace(_) => "ReturnPlace",
             Self::DeleteJob(_) => "DeleteJob",
             Self::LookUpJob(_) => "LookUpJob",
             Self::AskPods(_) => "AskPods",

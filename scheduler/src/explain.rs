@@ -74,6 +74,7 @@ fn words(effect: &Effect, before: &State) -> Vec<String> {
             format!("create Job {name} for the tick of {tick}")
         }
         Effect::CreateJob(JobOrder { name, kind, .. }) => format!("create Job {name} ({kind:?})"),
+        Effect::ReturnPlace(job) => format!("give the place of Job {job} under the caps across Runs back"),
         Effect::AskForPlace { job, .. } => format!("ask the caps across Runs for a place for Job {job}"),
         Effect::DeleteJob(deletion) => {
             let reason = match deletion.reason {

@@ -94,7 +94,7 @@ proptest! {
             match op {
                 Op::Join(run, ago) if !world.running.contains(&run) => {
                     let due = world.now - SignedDuration::from_millis(ago);
-                    if world.line.join(&run, "job", due, world.now) {
+                    if world.line.join(&run, "job", due, false, world.now) {
                         world.due.insert(run, due);
                     }
                 }
@@ -128,7 +128,7 @@ proptest! {
 fn a_place_is_taken_from_the_moment_it_is_given() {
     let mut world = World::new(Limits { concurrent_runs: Some(1), starts_per_second: None });
     for run in [1, 2] {
-        world.line.join(&run, "job", world.now, world.now);
+        world.line.join(&run, "job", world.now, false, world.now);
     }
     assert_eq!(world.line.admit(0, world.now), [1]);
     assert!(world.line.admit(0, world.now).is_empty());
@@ -139,33 +139,57 @@ fn a_place_is_taken_from_the_moment_it_is_given() {
     assert_eq!(world.line.admit(0, world.now), [2]);
 }
 
-// R38: a place in doubt counts until somebody knows better; then its start waits behind those that have waited.
+// R38: a place in doubt counts until it is given back.
 #[test]
-fn a_start_in_doubt_keeps_its_place_and_then_goes_to_the_back() {
+fn a_start_in_doubt_keeps_its_place() {
     let mut world = World::new(Limits { concurrent_runs: Some(1), starts_per_second: None });
     for run in [1, 2] {
-        world.line.join(&run, "job", world.now, world.now);
+        world.line.join(&run, "job", world.now, false, world.now);
     }
     assert_eq!(world.line.admit(0, world.now), [1]);
-    assert!(!world.line.join(&1, "job", world.now, world.now));
     world.line.doubt(&1, "job");
+    assert!(!world.line.join(&1, "job", world.now, true, world.now));
     assert!(world.line.admit(0, world.now).is_empty());
-    let later = world.now + SignedDuration::from_secs(1);
-    assert!(world.line.join(&1, "job", later, later));
-    assert_eq!(world.line.waiting(), 2);
-    assert_eq!(world.line.admit(0, later), [2]);
-    assert!(world.line.leave(&2, |_, _| false));
-    assert_eq!(world.line.admit(0, later), [1]);
+    assert!(world.line.leave(&1, |_, _| false));
+    assert_eq!(world.line.admit(0, world.now), [2]);
+}
+
+// R38: a hundred Runs whose starts are refused again and again take turns with one that is well.
+#[test]
+fn those_that_are_tried_again_and_again_do_not_keep_the_others_waiting() {
+    let mut world = World::new(Limits { concurrent_runs: None, starts_per_second: Some(1) });
+    for run in 1..=100 {
+        world.line.join(&run, "job", world.now, true, world.now);
+    }
+    let mut tried = BTreeSet::new();
+    for minute in 0..10 {
+        world.line.join(&0, "job", world.now, false, world.now);
+        let mut waited = 0;
+        for second in 0..60 {
+            for run in world.line.admit(0, world.now) {
+                world.line.leave(&run, |_, _| false);
+                if run == 0 {
+                    waited = second;
+                } else {
+                    tried.insert(run);
+                    world.line.join(&run, "job", world.now, true, world.now);
+                }
+            }
+            world.now += SignedDuration::from_secs(1);
+        }
+        assert!(waited <= 1, "{waited} s in minute {minute}");
+    }
+    assert_eq!(tried.len(), 100, "all of them have their turn");
 }
 
 // A clock that was stepped back does not close the line.
 #[test]
 fn a_stepped_clock_delays_by_a_second_at_most() {
     let mut world = World::new(Limits { concurrent_runs: None, starts_per_second: Some(1) });
-    world.line.join(&1, "job", world.now, world.now);
+    world.line.join(&1, "job", world.now, false, world.now);
     assert_eq!(world.line.admit(0, world.now), [1]);
     let earlier = world.now - SignedDuration::from_hours(1);
-    world.line.join(&2, "job", earlier, earlier);
+    world.line.join(&2, "job", earlier, false, earlier);
     assert!(world.line.admit(0, earlier).is_empty());
     assert_eq!(world.line.opens_at(0), Some(earlier + SignedDuration::from_secs(1)));
     assert_eq!(world.line.admit(0, earlier + SignedDuration::from_secs(1)), [2]);

@@ -75,6 +75,9 @@ fn a_newer_tick_takes_over_the_wait(#[values(Allow, Forbid, Replace)] policy: Co
     world.advance_to(at("10:35:00"));
     let entry = Skipped { reason: SkipReason::CapReached, count: 2, from: at("10:10:00"), to: at("10:20:00") };
     assert_eq!(world.state.ledger, [entry]);
+    // It is as long in line as the first of them.
+    let asked: Vec<_> = world.asked_for.iter().map(|(_, due)| *due).collect();
+    assert!(asked.len() == 3 && asked.iter().all(|due| *due < at("10:10:01")), "{asked:?}");
     world.let_through(&tick("10:30:00"));
     let ran: Vec<_> = world.created.iter().map(|(_, order)| order.name.clone()).collect();
     assert_eq!(ran, [tick("10:30:00")]);
@@ -154,6 +157,18 @@ fn a_start_without_an_answer_goes_to_the_back_of_the_line() {
     world.creates = Creates::Work;
     world.let_through(&tick("11:00:00"));
     assert_eq!(world.created.len(), 1);
+}
+
+// R38: whatever its Run waits for meanwhile.
+#[test]
+fn a_place_in_doubt_is_resolved_although_the_run_cannot_go_on() {
+    let mut world = full(one_shot(), at("10:00:00"));
+    world.creates = Creates::Lost;
+    world.let_through("orders-gen1");
+    world.set_problem(Some("InvalidSpec"));
+    world.advance_to(at("10:00:30"));
+    assert_eq!(world.looked_up, ["orders-gen1"]);
+    assert_eq!(world.process.places, Some(BTreeMap::new()));
 }
 
 // R33, R34: and where it has made the Job, that is found and no place is asked for.

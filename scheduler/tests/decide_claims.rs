@@ -6,7 +6,7 @@ mod support;
 use rstest::rstest;
 use scheduler::decide;
 use scheduler::decision::Effect;
-use scheduler::observation::RefusalCause;
+use scheduler::observation::{RefusalCause, Spec};
 use scheduler::policy::ConcurrencyPolicy::{Allow, Forbid};
 use scheduler::report::ConditionKind;
 use scheduler::state::{Outcome, RunKind, SkipReason};
@@ -158,6 +158,15 @@ fn a_refused_tick_is_retried_and_rejected_when_the_next_is_due() {
     world.creates = Creates::Work;
     world.advance_to(at("10:20:11"));
     assert_eq!(world.started(), [tick("10:20:00")]);
+}
+
+// R15, R39: what kept it from running is told, not that it is late by now.
+#[test]
+fn a_refused_tick_that_is_too_late_was_rejected() {
+    let mut world = World::new(Spec { starting_deadline: Some(secs(60)), ..every(TENTHS) }, at("10:01:00"));
+    world.creates = Creates::Refused(RefusalCause::Rejected);
+    world.advance_to(at("10:15:00"));
+    assert_eq!(world.skipped(), [(SkipReason::Rejected, 1)]);
 }
 
 // R39: a refusal that ends in time costs nothing.

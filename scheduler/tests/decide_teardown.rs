@@ -8,9 +8,10 @@ use scheduler::decide;
 use scheduler::decision::{DeletionReason, Effect, News};
 use scheduler::names;
 use scheduler::observation::{Finished, Problem, RefusalCause, Spec};
+use scheduler::policy::ConcurrencyPolicy::Allow;
 use scheduler::report::ConditionKind;
 use scheduler::state::{Outcome, RunKind};
-use support::{Creates, World, at, every, one_shot, tick};
+use support::{Creates, World, at, every, one_shot, tick, under};
 
 const TENTHS: &str = "*/10 * * * *";
 
@@ -124,6 +125,20 @@ fn an_active_run_is_waited_for() {
     assert_eq!(reason(&world), "TearingDown");
     world.finish(&tick("10:10:00"), Outcome::Succeeded);
     assert_eq!(world.started(), [tick("10:10:00"), teardown(1)]);
+}
+
+// R30: what kept another run of it from starting, or its pod, is no failure of the teardown.
+#[test]
+fn the_trouble_of_runs_is_not_told_as_that_of_the_teardown() {
+    let mut world = World::new(with_teardown(under(Allow, TENTHS)), at("10:01:00"));
+    world.pods_wait = Some(Problem { reason: "ImagePull".to_owned(), message: "it cannot be pulled".to_owned() });
+    world.advance_to(at("10:11:00"));
+    world.creates = Creates::Refused(RefusalCause::Rejected);
+    world.advance_to(at("10:20:05"));
+    world.delete();
+    assert_eq!(reason(&world), "TearingDown");
+    world.advance_to(at("10:20:15"));
+    assert_eq!(reason(&world), "TearingDown");
 }
 
 // R30: but not for ever.

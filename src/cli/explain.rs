@@ -216,7 +216,8 @@ fn places(run: &Run) -> Option<BTreeMap<String, Place>> {
     let delayed = conditions.iter().find(|known| known.type_ == "Reconciling" && known.reason == "StartDelayed")?;
     let cap =
         if delayed.message.contains("--max-starts-per-second") { Cap::StartsPerSecond } else { Cap::ConcurrentRuns };
-    let waiting = Place::Waiting { cap, since: delayed.last_transition_time.0 };
+    let since = delayed.last_transition_time.0;
+    let waiting = Place::Waiting { cap, since, due: since };
     Some(status::record(run).claims.into_keys().map(|job| (job, waiting)).collect())
 }
 

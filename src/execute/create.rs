@@ -64,7 +64,7 @@ impl Executor {
             }
             Err(error) => {
                 // Once may be a moment of the API server's own; twice keeps the run from starting.
-                if let Some((cause, message)) = trouble(&error).filter(|_| again) {
+                if let Some((cause, message)) = error.trouble().filter(|_| again) {
                     self.refused(plan, order, cause, &message);
                 }
                 Err(error)
@@ -94,7 +94,19 @@ impl Executor {
     /// have sent one before, and have not counted it.
     async fn already_exists(&self, plan: &mut Plan<'_>, order: &JobOrder, again: bool) -> Result<(), ExecuteError> {
         let api: Api<LightJob> = Api::namespaced(self.client.clone(), namespace(&plan.run));
-        let found = self.call(plan.term, Verb::Get, Resource::Jobs, &order.name, api.get(&order.name)).await?;
+        let found = self.call(plan.term, Verb::Get, Resource::Jobs, &order.name, api.get(&order.name)).await;
+        if let Err(ExecuteError::Gone { .. }) = found {
+            // Admission may refuse in these words too, and a quota that many charge at once does.
+            plan.memory.in_doubt.remove(&order.name);
+            self.refused(
+                plan,
+                order,
+                RefusalCause::Rejected,
+                "the API server calls it a conflict, but there is no such Job",
+            );
+            return Ok(());
+        }
+        let found = found?;
         plan.memory.in_doubt.remove(&order.name);
         if belongs_to(&found.metadata, &plan.run) {
             debug!(run = name(&plan.run), job = order.name, "the Job was there already");
@@ -113,20 +125,6 @@ impl Executor {
         if plan.memory.refuse(&order.name, cause, message, self.clock.now()) {
             self.events.publish(&plan.run.object_ref(&()), events::refused(&order.name, namespace(&plan.run), message));
         }
-    }
-}
-
-/// What keeps the API server from making an object, where it is there and has not said no: mostly a webhook.
-pub(super) fn trouble(error: &ExecuteError) -> Option<(RefusalCause, String)> {
-    match error {
-        ExecuteError::Timeout { .. } => {
-            let message = "no answer in time; an admission webhook may hold it up";
-            Some((RefusalCause::Unanswered, message.to_owned()))
-        }
-        ExecuteError::Api { source, .. } if matches!(source.as_ref(), kube::Error::Api(status) if status.code == 500) => {
-            Some((RefusalCause::Rejected, words(source)))
-        }
-        _ => None,
     }
 }
 

@@ -53,7 +53,7 @@ impl Executor {
         Ok(())
     }
 
-    /// Looks why the pod of a Job does not start (R41). No answer is as good as "it runs": it is asked again.
+    /// Looks why the pod of a Job does not start (R41). It is asked again where there is no answer.
     pub(super) async fn ask_pods(&self, plan: &mut Plan<'_>, job: &str) -> Result<(), ExecuteError> {
         let namespace = namespace(&plan.run).to_owned();
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
@@ -63,7 +63,11 @@ impl Executor {
         if matches!(answer, Err(ExecuteError::NotLeading)) {
             return Err(ExecuteError::NotLeading);
         }
-        let why = answer.ok().and_then(|pods| pending::why(&pods.items));
+        let why = match answer {
+            Ok(pods) => pending::why(&pods.items),
+            // What was known stays.
+            Err(_) => plan.memory.waiting.get(job).and_then(|waiting| waiting.why.clone()),
+        };
         plan.memory.waiting.insert(job.to_owned(), Waiting { why, asked_at: self.clock.now() });
         Ok(())
     }

@@ -85,7 +85,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- if $value }}{{ $_ := set $file $field $value }}{{ end }}
 {{- end }}
 {{- /* Said even if it is nothing: unsaid, the operator would set the user of Marmot's image. */}}
-{{- $_ := set $file "podSecurityContext" ($ingest.podSecurityContext | default dict) }}
+{{- $security := deepCopy ($ingest.podSecurityContext | default dict) }}
+{{- if and $plugins.cache.volume $security.runAsGroup (not (hasKey $security "fsGroup")) }}
+{{- $security = merge $security (dict "fsGroup" $security.runAsGroup "fsGroupChangePolicy" "OnRootMismatch") }}
+{{- end }}
+{{- $_ := set $file "podSecurityContext" $security }}
 {{- toYaml $file }}
 {{- end }}
 

@@ -26,10 +26,10 @@ pub(super) fn ask(look: &mut Look<'_>) {
     }
 }
 
-/// Why a run does not start, for people.
-pub(super) fn problem(look: &Look<'_>) -> Option<Problem> {
+/// Why a run does not start, for people; of those that count.
+pub(super) fn problem(look: &Look<'_>, counts: impl Fn(&ObservedJob) -> bool) -> Option<Problem> {
     let waiting = |job: &&ObservedJob| look.obs.process.waiting.get(&job.name)?.why.as_ref();
-    look.jobs.iter().copied().filter(|job| is_pending(job)).find_map(|job| {
+    look.jobs.iter().copied().filter(|job| is_pending(job) && counts(job)).find_map(|job| {
         let why = waiting(&job)?;
         let message = format!("the pod of Job {} does not start: {}: {}", job.name, why.reason, why.message);
         Some(Problem { reason: REASON.to_owned(), message })

@@ -1,6 +1,8 @@
 //! Caps across Runs: a start that may go ahead otherwise asks for a place first (`caps`).
 
-use jiff::SignedDuration;
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Look, start};
 use crate::caps::{Cap, Place};
@@ -29,12 +31,8 @@ pub(super) fn is_awaited(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool 
     }
     match places.get(job) {
         Some(Place::Free) => false,
-        // Before another create: has that one made the Job? Only the place of one that has not is free again.
-        Some(Place::InDoubt) if !process.absent.contains(job) => {
-            look.then.push(Effect::LookUpJob(job.to_owned()));
-            true
-        }
-        Some(Place::Waiting { cap, since }) => {
+        Some(Place::InDoubt) => true,
+        Some(Place::Waiting { cap, since, .. }) => {
             // What passes at once is not worth a write.
             let telling = since.saturating_add(TELLING).unwrap_or(*since);
             if look.now < telling {
@@ -44,16 +42,40 @@ pub(super) fn is_awaited(look: &mut Look<'_>, job: &str, claim: &Claim) -> bool 
             }
             true
         }
-        place @ (Some(Place::InDoubt) | None) => {
+        None => {
+            let again = process.refused.contains_key(job) || process.in_doubt.contains_key(job);
             let due = match claim.kind {
-                // To the back: however many are refused, or not answered, again and again, they are not to keep the others
-                // from starting.
-                _ if place.is_some() || process.refused.contains_key(job) => look.now,
-                RunKind::Scheduled => claim.tick.unwrap_or(claim.claimed_at),
-                _ => claim.claimed_at,
+                _ if again => look.now,
+                RunKind::Scheduled => inherited(look, places).into_iter().chain(claim.tick).min().unwrap_or(look.now),
+                _ => claim.claimed_at.min(look.now),
             };
-            look.starts.push(Effect::AskForPlace { job: job.to_owned(), due });
+            look.starts.push(Effect::AskForPlace { job: job.to_owned(), due, again });
             true
+        }
+    }
+}
+
+/// Since when a tick has waited that this Run owes no more: the newer one takes over its wait.
+fn inherited(look: &Look<'_>, places: &BTreeMap<String, Place>) -> Option<Timestamp> {
+    let overtaken = places.iter().filter(|(job, _)| !look.state.claims.contains_key(*job));
+    let waited = overtaken.filter_map(|(_, place)| match place {
+        Place::Waiting { due, .. } => Some(*due),
+        Place::Free | Place::InDoubt => None,
+    });
+    waited.min()
+}
+
+/// A place whose create was not answered is given back as soon as a live GET has shown that it made no Job, whatever else
+/// its Run waits for.
+pub(super) fn resolve(look: &mut Look<'_>) {
+    let process = &look.obs.process;
+    let in_doubt = process.places.iter().flatten().filter(|(_, place)| **place == Place::InDoubt);
+    for (job, _) in in_doubt.filter(|(job, _)| look.state.claims.contains_key(*job)) {
+        let look_up = Effect::LookUpJob(job.clone());
+        if process.absent.contains(job) {
+            look.starts.push(Effect::ReturnPlace(job.clone()));
+        } else if !look.then.contains(&look_up) {
+            look.then.push(look_up);
         }
     }
 }

@@ -184,7 +184,7 @@ fn tick_verdict(look: &Look<'_>, job: &str, claim: &Claim) -> Verdict {
         return Verdict::GiveUp(Some(SkipReason::Suspended));
     }
     if let Some(reason) = scheduled::reason_not_to_run(look, tick) {
-        return Verdict::GiveUp(Some(reason));
+        return Verdict::GiveUp(Some(refusal_reason(look, job).unwrap_or(reason)));
     }
     if look.obs.process.refused.get(job).is_some_and(|refusal| refusal.cause == RefusalCause::NameConflict) {
         return Verdict::GiveUp(Some(SkipReason::NameConflict));
@@ -194,16 +194,23 @@ fn tick_verdict(look: &Look<'_>, job: &str, claim: &Claim) -> Verdict {
 
 /// Why a claimed tick did not run before a later one came due (R16).
 fn reason_overtaken(look: &Look<'_>, job: &str) -> SkipReason {
-    let refused = &look.obs.process.refused;
-    match refused.get(job).or_else(|| refused.get(names::CONFIG)).map(|refusal| refusal.cause) {
-        Some(RefusalCause::Rejected | RefusalCause::NamespaceTerminating) => SkipReason::Rejected,
-        Some(RefusalCause::NameBusy | RefusalCause::NameConflict) => SkipReason::NameConflict,
+    let replaced = look.obs.spec.policy == ConcurrencyPolicy::Replace && look.is_busy_beside(job);
+    match refusal_reason(look, job) {
+        Some(reason) => reason,
         // It, or what goes before it.
-        Some(RefusalCause::Unanswered) | None if place::is_delayed(look) => SkipReason::CapReached,
-        None if look.obs.spec.policy == ConcurrencyPolicy::Replace && look.is_busy_beside(job) => {
-            SkipReason::Superseded
-        }
-        Some(RefusalCause::Unanswered) | None => SkipReason::Missed,
+        None if place::is_delayed(look) => SkipReason::CapReached,
+        None if replaced => SkipReason::Superseded,
+        None => SkipReason::Missed,
+    }
+}
+
+/// The API server has refused its Job, or its ConfigMap (R39).
+fn refusal_reason(look: &Look<'_>, job: &str) -> Option<SkipReason> {
+    let refused = &look.obs.process.refused;
+    match refused.get(job).or_else(|| refused.get(names::CONFIG))?.cause {
+        RefusalCause::Rejected | RefusalCause::NamespaceTerminating => Some(SkipReason::Rejected),
+        RefusalCause::NameBusy | RefusalCause::NameConflict => Some(SkipReason::NameConflict),
+        RefusalCause::Unanswered => None,
     }
 }
 

@@ -169,11 +169,14 @@ fn claim(look: &mut Look<'_>) {
 /// What stands in `status` and in events about the way out, for people (R30).
 pub(super) fn describe(look: &Look<'_>) -> (&'static str, String) {
     let (namespace, run) = (&look.obs.run.namespace, &look.obs.run.name);
-    let refusal = look.obs.process.refused.values().next().map(|refusal| refusal.message.clone());
+    let is_teardown = |job: &String| look.state.claims.get(job).is_some_and(|claim| claim.kind == RunKind::Teardown);
+    let refusal = look.obs.process.refused.iter().find(|(job, _)| is_teardown(job));
+    let refusal = refusal.map(|(_, refusal)| refusal.message.clone());
     let failure = refusal.or_else(|| look.state.teardown.as_ref()?.message.clone());
     let contested = takeover::is_contested(look).then(|| takeover::CONTESTED.to_owned());
     let problem = look.obs.spec.teardown_problem.as_ref().map(|problem| problem.message.clone()).or(contested);
-    let pending = pending::problem(look).map(|problem| problem.message);
+    // Of a run that is waited for it is nothing.
+    let pending = pending::problem(look, |job| job.kind == RunKind::Teardown).map(|problem| problem.message);
     if let Some(why) = problem.or(pending).or(failure) {
         let patch = r#"--type merge -p '{"spec":{"teardownOnDelete":false}}'"#;
         let way_out = format!("kubectl -n {namespace} patch runs.runs.marmotdata.io {run} {patch}");

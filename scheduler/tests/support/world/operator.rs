@@ -24,6 +24,7 @@ impl World {
     /// One look, to the end.
     pub fn look(&mut self) {
         self.process.absent.clear();
+        let before = self.process.in_doubt.clone();
         self.wake = match self.steps() {
             Rest::Done(wake) => {
                 self.failures = 0;
@@ -41,10 +42,9 @@ impl World {
         // A place that was not used is given back; one that was used is taken by the Job, if there is one.
         if let Some(places) = &mut self.process.places {
             let in_doubt = &self.process.in_doubt;
-            places.iter_mut().filter(|(job, _)| in_doubt.contains_key(*job)).for_each(|(_, place)| {
-                if *place == Place::Free {
-                    *place = Place::InDoubt;
-                }
+            let sent = |job: &String| in_doubt.get(job).is_some_and(|attempt| before.get(job) != Some(attempt));
+            places.iter_mut().filter(|(job, place)| **place == Place::Free && sent(job)).for_each(|(_, place)| {
+                *place = Place::InDoubt;
             });
             let claims = &self.state.claims;
             places.retain(|job, place| *place != Place::Free && claims.contains_key(job));
@@ -103,8 +103,11 @@ impl World {
                 self.looked_up.push(name);
             }
             Effect::ConfirmRun => {}
-            Effect::AskForPlace { job, due } => {
-                let waiting = Place::Waiting { cap: Cap::ConcurrentRuns, since: self.now };
+            Effect::ReturnPlace(job) => {
+                self.process.places.get_or_insert_default().remove(&job);
+            }
+            Effect::AskForPlace { job, due, .. } => {
+                let waiting = Place::Waiting { cap: Cap::ConcurrentRuns, since: self.now, due };
                 let place = if self.full { waiting } else { Place::Free };
                 self.asked_for.push((job.clone(), due));
                 self.process.places.get_or_insert_default().insert(job, place);
