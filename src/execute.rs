@@ -3,6 +3,7 @@
 
 mod create;
 mod delete;
+mod error;
 mod lookup;
 mod pods;
 mod takeover;
@@ -36,83 +37,11 @@ use crate::objects::{self, Defaults};
 use crate::places::Places;
 use crate::{pipeline, status};
 
+pub use self::error::ExecuteError;
+use self::error::is_refusal;
+
 /// Time limit of a call that has none of its own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Why an effect was not carried out. Whatever it is: the next look decides anew.
-#[derive(Debug, thiserror::Error)]
-pub enum ExecuteError {
-    /// This replica does not lead any more.
-    #[error("this replica does not lead any more")]
-    NotLeading,
-    /// The Run has changed since it was observed; usually not a problem.
-    #[error("the Run has changed since it was looked at")]
-    Conflict,
-    /// The object is gone.
-    #[error("{object} is gone")]
-    Gone {
-        /// The object.
-        object: String,
-    },
-    /// The deletion of a Job met a conflict, and the Job is still there.
-    #[error("the deletion of Job {job} is refused")]
-    Kept {
-        /// The Job.
-        job: String,
-    },
-    /// Too late to send the create under this claim (R33).
-    #[error("the window of the claim for Job {job} has closed")]
-    WindowClosed {
-        /// The Job.
-        job: String,
-    },
-    /// The API server did not answer in time.
-    #[error("{operation:?} {object}: no answer in time")]
-    Timeout {
-        /// What was tried.
-        operation: Verb,
-        /// On what.
-        object: String,
-    },
-    /// The API server, or the way there, said no.
-    #[error("{operation:?} {object}: {}", words(source))]
-    Api {
-        /// What was tried.
-        operation: Verb,
-        /// On what.
-        object: String,
-        /// What came back.
-        source: Box<kube::Error>,
-    },
-}
-
-impl ExecuteError {
-    /// What keeps the API server from doing it, where that is not trouble of its own, and everybody's: mostly admission.
-    fn trouble(&self) -> Option<(RefusalCause, String)> {
-        match self {
-            Self::Timeout { .. } => {
-                Some((RefusalCause::Unanswered, "no answer in time; an admission webhook may hold it up".to_owned()))
-            }
-            Self::Api { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) if matches!(status.code, 429 | 503 | 504) => None,
-                kube::Error::Api(_) => Some((RefusalCause::Rejected, words(source))),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// Keeps the Run from going on, and stands in no condition of it: creates do (R39).
-    fn is_told_by_event(&self) -> bool {
-        match self {
-            Self::Timeout { operation, .. } | Self::Api { operation, .. } => {
-                *operation != Verb::Create && self.trouble().is_some()
-            }
-            Self::Kept { .. } => true,
-            _ => false,
-        }
-    }
-}
 
 /// What all looks share.
 pub struct Executor {
@@ -422,9 +351,4 @@ fn namespace(run: &Run) -> &str {
 /// The object is of this very Run, by UID (R10).
 fn belongs_to(metadata: &kube::api::ObjectMeta, run: &Run) -> bool {
     index::run_uid(metadata).is_some_and(|uid| Some(uid) == run.metadata.uid.as_deref())
-}
-
-/// The API server understood the request and said no: nothing was made.
-fn is_refusal(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && !matches!(status.code, 401 | 408 | 429))
 }

@@ -13,7 +13,8 @@ use scheduler::decision::JobOrder;
 use scheduler::observation::RefusalCause;
 use tracing::debug;
 
-use super::{ExecuteError, Executor, Plan, belongs_to, is_refusal, name, namespace};
+use super::error::is_refusal;
+use super::{ExecuteError, Executor, Plan, belongs_to, name, namespace};
 use crate::api_error::words;
 use crate::events;
 use crate::light::LightJob;
