@@ -145,7 +145,7 @@ impl Places {
             for (job, claim) in status::record(&indexed.run).claims {
                 let due = claim.tick.unwrap_or(claim.claimed_at);
                 if claim.kind != RunKind::Teardown && due <= now {
-                    line.join(&key, &job, due.min(now), false, now);
+                    line.join(&key, &job, due, false, now);
                 }
             }
         }
@@ -169,30 +169,54 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
+    use crds::Run;
     use serde_json::json;
 
     use super::*;
     use crate::clock::SystemClock;
 
+    const JOB: &str = "orders-trigger-2";
+
+    /// A Run whose trigger of that number was taken, and is beside its status; the one before it has run.
+    fn run(number: i64) -> Run {
+        let taken = json!({ "runUid": "1", "number": number, "holder": "me", "claimedAt": "2026-01-01T00:00:00Z" });
+        let annotations = json!({ crds::TRIGGER_TAKEN_ANNOTATION: taken.to_string() });
+        let metadata = json!({ "namespace": "sales", "name": "orders", "uid": "1", "annotations": annotations });
+        let status = json!({ "triggerCount": 1,
+            "scheduleInForce": { "suspend": false, "since": "2026-01-01T00:00:00Z" } });
+        serde_json::from_value(json!({ "metadata": metadata, "spec": { "runs": [] }, "status": status })).unwrap()
+    }
+
+    /// Places, one of which that start has asked for; and the Run.
+    fn asked(number: i64) -> (Places, Index, Key) {
+        let (limits, clock) = (Limits { concurrent_runs: Some(1), starts_per_second: None }, Arc::new(SystemClock));
+        let places = Places::new(limits, Arc::default(), Arc::default(), clock, Arc::new(Metrics::new()));
+        let index = Index::default();
+        let key = index.apply_run(serde_json::from_value(json!(run(number))).unwrap()).unwrap().unwrap();
+        places.ask(&key, JOB, Timestamp::UNIX_EPOCH, false);
+        (places, index, key)
+    }
+
     // R27, R32: a trigger that was taken waits in line too, though only its annotation says so.
     #[test]
     fn what_is_claimed_beside_the_annotation_keeps_its_place_in_line() {
-        let run = |number: i64| {
-            let taken = json!({ "runUid": "1", "number": number, "holder": "me", "claimedAt": "2026-01-01T00:00:00Z" });
-            let annotations = json!({ crds::TRIGGER_TAKEN_ANNOTATION: taken.to_string() });
-            let metadata = json!({ "namespace": "sales", "name": "orders", "uid": "1", "annotations": annotations });
-            let status = json!({ "triggerCount": 1,
-                "scheduleInForce": { "suspend": false, "since": "2026-01-01T00:00:00Z" } });
-            serde_json::from_value(json!({ "metadata": metadata, "spec": { "runs": [] }, "status": status })).unwrap()
-        };
-        let (limits, clock) = (Limits { concurrent_runs: Some(1), starts_per_second: None }, Arc::new(SystemClock));
-        let places = Places::new(limits, Arc::default(), Arc::default(), clock, Arc::new(Metrics::new()));
         for (number, waits) in [(2, true), (1, false)] {
-            let index = Index::default();
-            let key = index.apply_run(run(number)).unwrap().unwrap();
-            places.ask(&key, "orders-trigger-2", Timestamp::UNIX_EPOCH, false);
+            let (places, index, key) = asked(number);
             places.settle(&key, &index, &Memory::default(), &BTreeMap::new());
-            assert_eq!(places.of(&key).contains_key("orders-trigger-2"), waits, "{number}");
+            assert_eq!(places.of(&key).contains_key(JOB), waits, "{number}");
+        }
+    }
+
+    // R38: a place that was not used now is free again, though an earlier create is still in doubt.
+    #[test]
+    fn only_a_create_of_this_look_keeps_its_place() {
+        for (before, place) in [(1, Some(Place::InDoubt)), (2, None)] {
+            let (places, index, key) = asked(2);
+            places.lock().line.admit(0, Timestamp::UNIX_EPOCH);
+            let in_doubt = |attempt| BTreeMap::from([(JOB.to_owned(), attempt)]);
+            let memory = Memory { in_doubt: in_doubt(2), ..Memory::default() };
+            places.settle(&key, &index, &memory, &in_doubt(before));
+            assert_eq!(places.of(&key).get(JOB).copied(), place, "{before}");
         }
     }
 }

@@ -53,7 +53,10 @@ where
 /// Creates of Jobs with the label `test/admission: hangs` are never answered; for those with `away`, and for the ConfigMap of
 /// the Run `away`, nobody is there to ask; those with `refused` are refused.
 async fn admission(client: &Client, namespace: &str, port: u16) {
-    let creates = |group: &str, resource: &str| json!([{ "apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": [resource] }]);
+    let creates = |group: &str, resource: &str| {
+        let (group, resource) = ([group], [resource]);
+        json!([{ "apiGroups": group, "apiVersions": ["v1"], "operations": ["CREATE"], "resources": resource }])
+    };
     let jobs = creates("batch", "jobs");
     let labelled = |how: &str| json!({ "matchLabels": { "test/admission": how } });
     let here = json!({ "matchLabels": { "kubernetes.io/metadata.name": namespace } });

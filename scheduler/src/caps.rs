@@ -67,7 +67,6 @@ pub struct Line<K> {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    due: Timestamp,
     again: bool,
     place: Place,
 }
@@ -119,7 +118,7 @@ impl<K: Ord + Clone> Line<K> {
             Some(_) if !full => Cap::ConcurrentRuns,
             _ => Cap::StartsPerSecond,
         };
-        jobs.insert(job.to_owned(), Entry { due, again, place: Place::Waiting { cap, since: now, due } });
+        jobs.insert(job.to_owned(), Entry { again, place: Place::Waiting { cap, since: now, due } });
         let waiting = if again { &mut self.again } else { &mut self.fresh };
         waiting.insert((due, key.clone(), job.to_owned()));
         true
@@ -179,9 +178,9 @@ impl<K: Ord + Clone> Line<K> {
             match entry.place {
                 _ if stays => {}
                 Place::Free | Place::InDoubt => *given = given.saturating_sub(1),
-                Place::Waiting { .. } => {
+                Place::Waiting { due, .. } => {
                     let waiting = if entry.again { &mut *again } else { &mut *fresh };
-                    waiting.remove(&(entry.due, key.clone(), job.clone()));
+                    waiting.remove(&(due, key.clone(), job.clone()));
                 }
             }
             stays
